@@ -1,0 +1,85 @@
+//! What the handler needs of the world it runs in.
+
+use std::future::Future;
+
+/// The element type of a tensor, as wasi-nn names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TensorType {
+    Fp16,
+    Fp32,
+    Fp64,
+    Bf16,
+    U8,
+    I32,
+    I64,
+}
+
+/// A tensor of wasi-nn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Length of each dimension.
+    pub dimensions: Vec<u32>,
+    /// Element type.
+    pub ty: TensorType,
+    /// Elements in row-major order, little endian.
+    pub data: Vec<u8>,
+}
+
+/// A failure behind [`Nn`]: the JSON document of wasi-nn's `error.data()` (`docs/wasi-nn.md`).
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{data}")]
+pub struct NnError {
+    /// `{"kind", "message", …}`
+    pub data: String,
+}
+
+/// wasi-nn.
+pub trait Nn: Send + Sync {
+    /// A model.
+    type Graph: Graph;
+
+    /// wasi-nn's `load-by-name`.
+    fn load_by_name(&self, name: &str) -> impl Future<Output = Result<Self::Graph, NnError>> + Send;
+}
+
+/// A model.
+pub trait Graph: Send + Sync + 'static {
+    /// A sequence of this model.
+    type Context: Context;
+
+    /// wasi-nn's `init-execution-context`.
+    ///
+    /// # Errors
+    /// [`NnError`]
+    fn init_execution_context(&self) -> Result<Self::Context, NnError>;
+}
+
+/// A sequence. Dropping it stops it.
+pub trait Context: Send + 'static {
+    /// wasi-nn's `compute`. Where this is a synchronous import it holds the caller's fiber, so a caller yields between calls.
+    fn compute(&mut self, inputs: Vec<(String, Tensor)>) -> impl Future<Output = Result<Vec<(String, Tensor)>, NnError>> + Send;
+
+    /// Lets what was written so far leave before the next `compute`.
+    fn yield_now(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Configuration values by name.
+pub trait Settings: Send + Sync {
+    /// The value, `None` where it is not set. Names in use: `models` (comma-separated catalog names; the first is the default).
+    fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send;
+}
+
+/// All ports together. Cheap to clone.
+pub trait Ports: Clone + Send + Sync + 'static {
+    /// Models.
+    type Nn: Nn;
+    /// Configuration.
+    type Settings: Settings;
+
+    /// Models.
+    fn nn(&self) -> &Self::Nn;
+
+    /// Configuration.
+    fn settings(&self) -> &Self::Settings;
+}

@@ -1,0 +1,13 @@
+//! What a model is: the catalog of pinned models, GGUF files, tokenizers, chat templates, and the architectures as Burn tensors over `hearth-kernels`.
+//!
+//! Used by `hearth-engine`, and by the command line for the catalog. Does no scheduling, opens no socket, and never asks which device it runs on.
+
+pub mod arch;
+pub mod catalog;
+pub mod gguf;
+pub mod template;
+pub mod tokenizer;
+
+mod model;
+
+pub use model::{Model, ModelError};

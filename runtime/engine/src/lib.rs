@@ -1,0 +1,15 @@
+//! wasi-nn's nouns in plain Rust: a [`Graph`] is a model, a [`Context`] is one sequence with its KV cache, and both stand in front of one thread that owns the device
+//! and serves every sequence by continuous batching.
+//!
+//! Used by `hearth-host` (which shows it to wasm guests as `wasi:nn`) and by the native binary (which hands it to the handler directly). Knows no HTTP, no OpenAI
+//! JSON and no wasmtime. The contract is `docs/wasi-nn.md`.
+
+mod context;
+mod engine;
+mod error;
+mod tensor;
+
+pub use context::Context;
+pub use engine::{DeviceChoice, Engine, EngineOptions, Graph, Stats};
+pub use error::{Error, ErrorCode, ErrorKind};
+pub use tensor::{NamedTensor, Tensor, TensorType};

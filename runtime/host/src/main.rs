@@ -1,0 +1,2 @@
+//! runtime/host
+fn main() {}

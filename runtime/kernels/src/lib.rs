@@ -1,0 +1,17 @@
+//! The numeric operations that a language model's forward pass is made of, as Burn custom operations: quantized linear, embedding, norm, RoPE, gated
+//! activation and attention over a paged KV cache, each for the CPU (`flex`) and for GPUs (`cube`).
+//!
+//! Used by `hearth-models` (which composes architectures from these operations) and by `hearth-engine` (which owns the KV cache). Knows nothing of file
+//! formats beyond the bit layout of a quantized block, nothing of models, sequences or HTTP. The only home of `unsafe` in the workspace.
+
+mod batch;
+mod cache;
+mod linear;
+mod ops;
+mod weight;
+
+pub use batch::{Batch, Step};
+pub use cache::{KvCache, KvShape};
+pub use linear::Linear;
+pub use ops::{Activation, AttentionShape, RopeStyle, attention, gated, rms_norm, rope};
+pub use weight::{WeightError, WeightType};
