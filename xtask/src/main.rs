@@ -1,2 +1,49 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: set-up, build, start and test of the whole house, each by one command.
+
+mod check;
+mod command;
+mod component;
+mod system;
+mod test;
+mod up;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// Set-up, build, start and test of Hearth.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Sets up what is missing, builds, pulls the model and serves http://127.0.0.1:18789.
+    ///
+    /// The first call on a machine takes the time of a full build; a later one starts in seconds. Stops with Ctrl-C.
+    Up(up::Args),
+    /// Runs every test, after installing what they need (models, clients, the oracle) below target/test-data.
+    Test(test::Args),
+    /// What CI runs: formatting, lints, licences and sources of dependencies, then every test.
+    Ci,
+    /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
+    Component,
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = root();
+    match Cli::parse().task {
+        Task::Up(args) => up::run(&root, args),
+        Task::Test(args) => test::run(&root, &args),
+        Task::Ci => check::run(&root).and_then(|()| test::run(&root, &test::Args::default())),
+        Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
+    }
+}

@@ -1,0 +1,48 @@
+// llama.cpp as the oracle. Reads one JSON document from standard input and writes one to standard output.
+//
+// in:  {"model": "path.gguf", "context": 1024, "cases": [{"tokens": [..]} or {"text": "..."}, with "generate": 64 or "logits": true or neither]}
+// out: [{"tokens": [..], "generated": [{"token": 1, "top": [[id, logit], ..]}, ..]} or {"tokens", "logits": [f32 for each token of the vocabulary]}]
+//
+// Run with the folder of node_modules in NODE_PATH's place: `node oracle.mjs FOLDER`.
+import {createRequire} from "node:module";
+import path from "node:path";
+import {pathToFileURL} from "node:url";
+
+const require = createRequire(path.join(path.resolve(process.argv[2]), "package.json"));
+const entry = require.resolve.paths("x").map(folder => path.join(folder, "node-llama-cpp/dist/index.js"))[0];
+const {getLlama, LlamaLogLevel} = await import(pathToFileURL(entry));
+
+let input = "";
+for await (const chunk of process.stdin) input += chunk;
+const {model: modelPath, context: contextSize = 1024, cases} = JSON.parse(input);
+
+const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: 2});
+const model = await llama.loadModel({modelPath, gpuLayers: 0});
+const context = await model.createContext({contextSize, sequences: 1, batchSize: 512, flashAttention: false});
+const sequence = context.getSequence();
+
+const greedy = {temperature: 0};
+const results = [];
+for (const {tokens: given, text, generate = 0, logits = false} of cases) {
+    const tokens = given ?? model.tokenize(text, true);
+    const result = {tokens};
+    if (generate > 0 || logits) await sequence.clearHistory();
+    if (logits) {
+        const last = [tokens.at(-1), {generateNext: {logits: true, options: greedy}}];
+        const output = (await sequence.controlledEvaluate([...tokens.slice(0, -1), last])).at(-1);
+        result.logits = [];
+        for (const [token, logit] of output.next.logits) result.logits[token] = logit;
+    } else if (generate > 0) {
+        result.generated = [];
+        let pending = tokens;
+        while (result.generated.length < generate) {
+            const next = {token: true, logits: {filter: {includeTop: 8}}, options: greedy};
+            const output = (await sequence.controlledEvaluate([...pending.slice(0, -1), [pending.at(-1), {generateNext: next}]])).at(-1);
+            const token = output.next.token;
+            result.generated.push({token, top: [...output.next.logits]});
+            pending = [token];
+        }
+    }
+    results.push(result);
+}
+process.stdout.write(JSON.stringify(results), () => process.exit(0));

@@ -1,0 +1,102 @@
+//! A server process of one shape, started as a user starts it and ended with the test.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{request, root};
+
+/// The two shapes that every behaviour must hold in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The handler linked into the server.
+    Native,
+    /// The handler as a WASI component in the host.
+    Wasm,
+}
+
+impl Shape {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Wasm];
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `shape` with `model` (a file) on a free port of the loopback and waits until it is healthy.
+    ///
+    /// # Panics
+    /// When it does not become healthy within two minutes.
+    pub fn start(shape: Shape, model: &Path, flags: &[&str]) -> Self {
+        let server = Self::start_unready(shape, model, flags);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !request(server.address, "GET", "/health", None).is_ok_and(|response| response.status == 200) {
+            assert!(Instant::now() < deadline, "the {shape:?} server did not become healthy");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    /// Starts `shape` without waiting.
+    ///
+    /// # Panics
+    /// When its binary has not been built.
+    pub fn start_unready(shape: Shape, model: &Path, flags: &[&str]) -> Self {
+        let address = free_address();
+        let mut command = Command::new(binary(match shape {
+            Shape::Native => "hearth",
+            Shape::Wasm => "trigger-nn-http",
+        }));
+        match shape {
+            Shape::Native => command.arg("serve"),
+            Shape::Wasm => command.arg("--from").arg(root().join("spin.toml")).arg("--state-dir").arg(scratch(address.port())),
+        };
+        command.args(["--listen", &address.to_string(), "--model"]).arg(model).args(flags);
+        if !flags.contains(&"--device") {
+            command.args(["--device", "cpu"]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the server starts");
+        Self { child, address }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A built binary of the workspace.
+///
+/// # Panics
+/// When it is missing.
+pub fn binary(name: &str) -> std::path::PathBuf {
+    let path = root().join("target/debug").join(name);
+    assert!(path.exists(), "{} is missing: `cargo xtask test` builds it", path.display());
+    path
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+fn scratch(port: u16) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("hearth-test-{}-{port}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a scratch folder");
+    folder
+}

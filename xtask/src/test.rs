@@ -1,0 +1,134 @@
+//! `cargo xtask test`: installs what the tests need, then runs every one of them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
+
+use crate::{
+    command::{self, cargo, run_quietly, works},
+    component, system,
+};
+
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// What follows `--` goes to `cargo test`: `-- -p hearth-models gguf`.
+    #[arg(last = true)]
+    cargo: Vec<String>,
+}
+
+/// The sources of llama.cpp as PyPI carries them: golden vocabularies, chat templates.
+const LLAMA_CPP: (&str, &str) = ("llama-cpp-python", "0.3.36");
+
+/// Models of the catalog that tests run, and the names that tests know them by.
+const MODELS: [(&str, &str); 2] = [("smollm2-135m-instruct", "smollm2.gguf"), ("gemma-3-270m", "gemma3.gguf")];
+
+pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
+    let data = root.join("target/test-data");
+    std::fs::create_dir_all(&data)?;
+    if !works("node", &["--version"]) || !works("npm", &["--version"]) {
+        system::ensure(&["nodejs", "npm"], "running llama.cpp as the oracle")?;
+    }
+    system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
+    let python = python(root)?;
+    node(root, &data)?;
+    llama_cpp(&python, &data)?;
+    component::build(root)?;
+
+    command::run(cargo(root).args(["build", "--workspace", "--bins", "--locked"]))?;
+    for (name, link) in MODELS {
+        let hearth = || {
+            let mut hearth = Command::new(root.join("target/debug/hearth"));
+            hearth.env("HEARTH_MODELS", data.join("models"));
+            hearth
+        };
+        command::run(hearth().args(["pull", name]))?;
+        let path = hearth().args(["models", "--path", name]).output().context("hearth models --path")?;
+        let path = String::from_utf8(path.stdout)?;
+        let link = data.join(link);
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(path.trim_end(), &link).with_context(|| format!("cannot link {} to {path}", link.display()))?;
+    }
+
+    command::run(
+        cargo(root)
+            .args(["test", "--workspace", "--locked"])
+            .args(&args.cargo)
+            .env("HEARTH_TEST_DATA", &data)
+            .env("HEARTH_TEST_PYTHON", &python)
+            .env("HEARTH_MODELS", data.join("models")),
+    )
+}
+
+/// A Python environment of its own below `target/test-data`; its folder.
+pub(crate) fn venv(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target/test-data").join(name);
+    if !folder.join("bin/pip").exists() {
+        // Debian splits venv off Python; `ensurepip` is what it leaves out.
+        if !works("python3", &["-c", "import venv, ensurepip"]) {
+            system::ensure(&["python3", "python3-venv", "python3-pip"], "running Python's clients and oracles")?;
+        }
+        run_quietly(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    Ok(folder)
+}
+
+/// The Python with the clients and oracles of `tests/python/requirements.txt`.
+fn python(root: &Path) -> anyhow::Result<PathBuf> {
+    let folder = venv(root, "python")?;
+    let requirements = root.join("tests/python/requirements.txt");
+    stamped(&folder, &requirements, || {
+        eprintln!("installing {}", requirements.display());
+        run_quietly(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--requirement"]).arg(&requirements))
+    })?;
+    Ok(folder.join("bin/python"))
+}
+
+/// The node packages of `tests/node/package.json`: llama.cpp, prebuilt, as the oracle.
+fn node(root: &Path, data: &Path) -> anyhow::Result<()> {
+    let folder = data.join("node");
+    std::fs::create_dir_all(&folder)?;
+    let package = root.join("tests/node/package.json");
+    stamped(&folder, &package, || {
+        eprintln!("installing {}", package.display());
+        std::fs::copy(&package, folder.join("package.json"))?;
+        // Without optional packages: they are the same library for other systems and GPUs, most of a gigabyte.
+        let flags = ["install", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+        run_quietly(Command::new("npm").current_dir(&folder).args(flags))
+    })
+}
+
+/// The source package of llama.cpp, unpacked.
+fn llama_cpp(python: &Path, data: &Path) -> anyhow::Result<()> {
+    let (package, version) = LLAMA_CPP;
+    if data.join(format!("{package}-{version}")).exists() {
+        return Ok(());
+    }
+    eprintln!("fetching {package} {version}");
+    let download = data.join("download");
+    let python = || Command::new(python);
+    run_quietly(
+        python()
+            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", package, "--dest"])
+            .arg(&download)
+            .arg(format!("{package}=={version}")),
+    )?;
+    let archive = format!("{}-{version}.tar.gz", package.replace('-', "_"));
+    let unpacked = archive.trim_end_matches(".tar.gz");
+    run_quietly(Command::new("tar").args(["--extract", "--file"]).arg(download.join(&archive)).arg("--directory").arg(&download))?;
+    std::fs::rename(download.join(unpacked), data.join(format!("{package}-{version}")))?;
+    Ok(std::fs::remove_dir_all(download)?)
+}
+
+/// Runs `install` unless it succeeded in `folder` before with the same `source` file.
+fn stamped(folder: &Path, source: &Path, install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let wanted = std::fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
+    let stamp = folder.join("installed");
+    if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    install()?;
+    Ok(std::fs::write(stamp, wanted)?)
+}
