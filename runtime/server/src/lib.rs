@@ -2,9 +2,24 @@
 //!
 //! Used by `hearth-host` and the native binary. Does not know what a chat is.
 
-use std::future::Future;
+use std::{future::Future, net::SocketAddr};
 
 use bytes::Bytes;
+
+mod admit;
+mod bind;
+mod body;
+mod connection;
+mod holder;
+mod options;
+mod refuse;
+mod serve;
+mod signal;
+
+pub use bind::{BindError, bind};
+pub use options::Options;
+pub use serve::{ServeError, serve};
+pub use signal::shutdown_signal;
 
 /// A boxed error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -14,6 +29,10 @@ pub trait Handler: Send + Sync + 'static {
     /// The response's body. Dropped when the client goes away: that is how a request is cancelled.
     type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
 
-    /// Answers one request.
+    /// Answers one request. The request's extensions hold the client's [`Peer`] address. A panic becomes a 500 and the server lives on.
     fn handle(&self, request: http::Request<hyper::body::Incoming>) -> impl Future<Output = http::Response<Self::Body>> + Send;
 }
+
+/// The address at the other end of the connection, in the extensions of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);

@@ -1,0 +1,107 @@
+//! One request: its permit, its handler, its panic; and the ticket that its response's body holds.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use futures::FutureExt;
+use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{Handler, Options, body::ServedBody, refuse};
+
+/// What all connections of a server share.
+pub(crate) struct Shared<H> {
+    pub(crate) handler: Arc<H>,
+    pub(crate) options: Options,
+    /// Tied to the bodies, not to the connections: a permit is free again when its response has ended.
+    pub(crate) requests: Arc<Semaphore>,
+}
+
+/// What a request holds until its response has ended.
+pub(crate) struct Ticket {
+    _permit: Option<OwnedSemaphorePermit>,
+    _busy: Busy,
+}
+
+/// Whether a connection has requests in flight, and since when not.
+#[derive(Debug)]
+pub(crate) struct Activity(Mutex<(usize, Instant)>);
+
+impl Activity {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new((0, Instant::now()))))
+    }
+
+    /// Since when no request is in flight; `None` while one is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.0 == 0).then_some(state.1)
+    }
+
+    fn begin(self: &Arc<Self>) -> Busy {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        Busy(Arc::clone(self))
+    }
+}
+
+/// One request in flight.
+struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = (state.0 - 1, Instant::now());
+    }
+}
+
+/// Answers one request: never fails, at worst with a 500 or 503.
+pub(crate) async fn answer<H: Handler>(
+    shared: Arc<Shared<H>>,
+    activity: Arc<Activity>,
+    request: Request<Incoming>,
+) -> Result<Response<ServedBody<H::Body>>, Infallible> {
+    let busy = activity.begin();
+    let permit = if shared.options.unlimited.contains(&request.uri().path()) {
+        None
+    } else {
+        match timeout(shared.options.wait, Arc::clone(&shared.requests).acquire_owned()).await {
+            Ok(Ok(permit)) => Some(permit),
+            _ => {
+                tracing::warn!(limit = shared.options.requests, "refused a request: as many as the limit are being answered");
+                return Ok(refuse::busy());
+            }
+        }
+    };
+    let head = request.method() == Method::HEAD;
+    // The call itself stands inside the block too: a handler may do its work before it returns its future.
+    let handled = AssertUnwindSafe(async { shared.handler.handle(request).await }).catch_unwind().await;
+    let response = match handled {
+        Ok(response) => response,
+        Err(panic) => {
+            let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+            tracing::error!(panic = what.unwrap_or_default(), "the handler panicked; the client got a 500");
+            return Ok(refuse::broken());
+        }
+    };
+    let ticket = Ticket { _permit: permit, _busy: busy };
+    Ok(if head { without_body(response) } else { response.map(|body| ServedBody::handler(body, ticket)) })
+}
+
+/// A response to HEAD: the headers that GET would get, its length included, and the body dropped unread.
+fn without_body<B: Body>(mut response: Response<B>) -> Response<ServedBody<B>> {
+    if let Some(length) = response.body().size_hint().exact()
+        && !response.headers().contains_key(CONTENT_LENGTH)
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response.map(|_| ServedBody::whole(""))
+}
