@@ -18,7 +18,7 @@ impl MappedFile {
     /// # Errors
     /// [`GgufError::Io`], with the file's mode and the cure when it is not readable.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
-        let failed = |source: io::Error| GgufError::Io { path: path.display().to_string(), hint: hint(path, &source), source };
+        let failed = |source: io::Error| GgufError::Io { path: path.display().to_string(), hint: read_hint(path, &source), source };
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
@@ -42,7 +42,7 @@ impl Deref for MappedFile {
 }
 
 /// Why `path` cannot be read, as far as its mode tells, and the cure.
-fn hint(path: &Path, error: &io::Error) -> String {
+pub(crate) fn read_hint(path: &Path, error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return String::new();
     }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use hearth_kernels::WeightType;
 
 pub use map::MappedFile;
+pub(crate) use map::read_hint;
 pub use value::{Array, ElementType, Value};
 
 /// Why a GGUF could not be taken.
