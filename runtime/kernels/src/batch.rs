@@ -1,6 +1,6 @@
 //! The rows of one engine step and where each belongs.
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// The rows of one step: tokens of one or several sequences, prefill chunks and single decode tokens alike.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +32,28 @@ pub struct Step {
 
 impl Step {
     /// Puts the index tensors of `batch` on `device`.
-    pub fn new(_batch: &Batch, _device: &Device) -> Self {
-        todo!()
+    pub fn new(batch: &Batch, device: &Device) -> Self {
+        // A table without blocks still has a column: GPUs have no empty buffers.
+        let longest = batch.tables.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut tables = vec![0; batch.tables.len().max(1) * longest];
+        for (row, table) in tables.chunks_exact_mut(longest).zip(&batch.tables) {
+            for (to, &block) in row.iter_mut().zip(table) {
+                *to = block as i32;
+            }
+        }
+        let shape = [batch.tables.len().max(1), longest];
+        Self {
+            positions: indices(&batch.positions, device),
+            sequences: indices(&batch.sequences, device),
+            tables: Tensor::from_data(TensorData::new(tables, shape), (device, DType::I32)),
+            outputs: indices(&batch.outputs, device),
+        }
     }
+}
+
+/// `[values.len()]`, i32, on `device`.
+pub(crate) fn indices(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|&v| v as i32).collect();
+    let shape = [values.len()];
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::I32))
 }

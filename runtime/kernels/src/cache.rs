@@ -1,6 +1,8 @@
 //! The paged KV cache: for each layer a tensor of key blocks and one of value blocks.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::linear::is_cpu;
 
 /// The sizes of a KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +17,14 @@ pub struct KvShape {
 
 impl KvShape {
     /// Bytes that one position takes over all layers on `device` (keys and values; f16 on the CPU).
-    pub fn bytes_per_position(&self, _device: &Device) -> usize {
-        todo!()
+    pub fn bytes_per_position(&self, device: &Device) -> usize {
+        2 * self.layers * self.kv_heads * self.head_dim * element(device).size()
     }
+}
+
+/// GPUs reached through WebGPU need not know f16.
+fn element(device: &Device) -> DType {
+    if is_cpu(device) { DType::F16 } else { DType::F32 }
 }
 
 /// Key and value blocks of every layer. Owned by the engine, written and read by [`crate::attention`] alone.
@@ -34,7 +41,15 @@ impl KvCache {
     pub const BLOCK_LEN: usize = 16;
 
     /// A zeroed cache of `blocks` blocks of [`Self::BLOCK_LEN`] positions on `device`.
-    pub fn new(_shape: KvShape, _blocks: usize, _device: &Device) -> Self {
-        todo!()
+    pub fn new(shape: KvShape, blocks: usize, device: &Device) -> Self {
+        let size = [blocks * Self::BLOCK_LEN, shape.kv_heads * shape.head_dim];
+        let zeros = || Tensor::<2>::zeros(size, (device, element(device)));
+        Self { layers: (0..shape.layers).map(|_| Some((zeros(), zeros()))).collect(), block_len: Self::BLOCK_LEN }
+    }
+
+    /// Blocks of the cache.
+    pub fn blocks(&self) -> usize {
+        let rows = self.layers.iter().flatten().map(|(keys, _)| keys.dims()[0]).next();
+        rows.unwrap_or(0) / self.block_len
     }
 }

@@ -6,12 +6,24 @@
 
 mod batch;
 mod cache;
+mod cpu;
+#[cfg(feature = "wgpu")]
+mod cube;
+#[cfg(feature = "wgpu")]
+mod device;
+mod flex;
 mod linear;
 mod ops;
 mod weight;
 
 pub use batch::{Batch, Step};
 pub use cache::{KvCache, KvShape};
+pub use cpu::{
+    pool::set_threads,
+    target::{Target, cpu_description},
+};
+#[cfg(feature = "wgpu")]
+pub use device::{Gpu, GpuError, GpuKind, gpus};
 pub use linear::Linear;
 pub use ops::{Activation, AttentionShape, RopeStyle, attention, gated, rms_norm, rope};
 pub use weight::{WeightError, WeightType};

@@ -1,8 +1,11 @@
 //! A weight matrix on its device, in the tiles that its kernels read.
 
-use burn::tensor::{Device, Tensor};
+use burn::{
+    backend::Dispatch,
+    tensor::{DType, Device, Int, Tensor, TensorData},
+};
 
-use crate::{WeightError, WeightType};
+use crate::{WeightError, WeightType, batch::indices, cpu::tile, ops::KernelOps};
 
 /// What a packed weight is, for the kernel that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,41 +16,143 @@ pub(crate) struct PackedShape {
     pub(crate) rows: usize,
     /// Input features.
     pub(crate) columns: usize,
+    /// Bytes before the first tile, on the CPU: tiles begin at a cache line, allocations do not.
+    pub(crate) start: usize,
 }
 
 /// A weight matrix `[rows, columns]` (output features × input features), repacked for its device. Clones share the weights.
 #[derive(Debug, Clone)]
-pub struct Linear {}
+pub struct Linear {
+    /// Consecutive rows. One part, unless the device's buffers are too small for the whole.
+    parts: Vec<Part>,
+    rows: usize,
+    columns: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Part {
+    codes: Tensor<1, Int>,
+    scales: Tensor<1>,
+    mins: Tensor<1>,
+    shape: PackedShape,
+}
+
+/// Whether tensors on `device` are Burn's CPU tensors, for which `cpu/` has the kernels.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
+/// The most rows that a part may have.
+fn part_rows(ty: WeightType, columns: usize, device: &Device) -> usize {
+    #[cfg(feature = "wgpu")]
+    if !is_cpu(device) {
+        return crate::cube::max_rows(ty, columns, device).max(1);
+    }
+    let _ = (ty, columns, device);
+    usize::MAX
+}
+
+impl Part {
+    fn new(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, device: &Device) -> Self {
+        #[cfg(feature = "wgpu")]
+        if !is_cpu(device) {
+            let (codes, scales, mins) = crate::cube::pack(ty, bytes, rows, columns, device);
+            return Self { codes, scales, mins, shape: PackedShape { ty, rows, columns, start: 0 } };
+        }
+        let (tiles, start) = tile::pack(ty, bytes, rows, columns);
+        let len = tiles.len();
+        // Scales are in the tiles.
+        let none = || Tensor::zeros([1], (device, DType::F32));
+        let codes = Tensor::from_data(TensorData::new(tiles, [len]), (device, DType::U8));
+        Self { codes, scales: none(), mins: none(), shape: PackedShape { ty, rows, columns, start } }
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let (codes, scales, mins) = self.primitives();
+        Tensor::from_dispatch(<Dispatch as KernelOps>::linear(
+            x.into_dispatch(),
+            codes.into_dispatch(),
+            scales.into_dispatch(),
+            mins.into_dispatch(),
+            self.shape,
+        ))
+    }
+
+    fn embed(&self, ids: Tensor<1, Int>) -> Tensor<2> {
+        let (codes, scales, mins) = self.primitives();
+        Tensor::from_dispatch(<Dispatch as KernelOps>::embed(
+            ids.into_dispatch(),
+            codes.into_dispatch(),
+            scales.into_dispatch(),
+            mins.into_dispatch(),
+            self.shape,
+        ))
+    }
+
+    fn primitives(&self) -> (Tensor<1, Int>, Tensor<1>, Tensor<1>) {
+        (self.codes.clone(), self.scales.clone(), self.mins.clone())
+    }
+}
 
 impl Linear {
     /// Repacks GGML's row-major blocks for `device`.
     ///
     /// # Errors
     /// [`WeightError`] when `bytes` is not exactly `rows × columns` elements of `ty` in whole blocks.
-    pub fn new(_ty: WeightType, _bytes: &[u8], _rows: usize, _columns: usize, _device: &Device) -> Result<Self, WeightError> {
-        todo!()
+    pub fn new(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, device: &Device) -> Result<Self, WeightError> {
+        let row_bytes = ty.bytes_of(columns).ok_or(WeightError::Block { ty, columns, block: ty.block_len() })?;
+        let need = row_bytes.saturating_mul(rows);
+        if bytes.len() != need || need == 0 {
+            return Err(WeightError::Length { ty, rows, columns, need, got: bytes.len() });
+        }
+        let part_rows = part_rows(ty, columns, device).min(rows);
+        let parts =
+            bytes.chunks(part_rows * row_bytes).map(|bytes| Part::new(ty, bytes, bytes.len() / row_bytes, columns, device)).collect();
+        Ok(Self { parts, rows, columns })
     }
 
     /// Output features.
     pub fn rows(&self) -> usize {
-        todo!()
+        self.rows
     }
 
     /// Input features.
     pub fn columns(&self) -> usize {
-        todo!()
+        self.columns
     }
 
     /// `x · Wᵀ`: `[m, columns] → [m, rows]`, f32. A row of the result does not depend on `m` or on the other rows of `x`, to the bit.
-    pub fn forward(&self, _x: Tensor<2>) -> Tensor<2> {
-        todo!()
+    ///
+    /// # Panics
+    /// When the rows of `x` are not [`Self::columns`] long.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        assert_eq!(x.dims()[1], self.columns, "activations of a {}x{} weight", self.rows, self.columns);
+        if let [part] = &self.parts[..] {
+            return part.forward(x);
+        }
+        Tensor::cat(self.parts.iter().map(|part| part.forward(x.clone())).collect(), 1)
     }
 
     /// The rows with these ids, dequantized: `[ids.len(), columns]`, f32. For token embeddings, tied or not.
     ///
     /// # Panics
     /// When an id is not below [`Self::rows`]: the engine checks tokens before they come here.
-    pub fn embed(&self, _ids: &[u32]) -> Tensor<2> {
-        todo!()
+    pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
+        let device = self.parts[0].codes.device();
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.rows) {
+            panic!("token {id} of an embedding with {} rows", self.rows);
+        }
+        if let [part] = &self.parts[..] {
+            return part.embed(indices(ids, &device));
+        }
+        // Runs of ids that are in the same part.
+        let part_rows = self.parts[0].shape.rows;
+        let part_of = |id: &u32| *id as usize / part_rows;
+        let runs = ids.chunk_by(|a, b| part_of(a) == part_of(b)).map(|run| {
+            let part = part_of(&run[0]);
+            let within: Vec<u32> = run.iter().map(|id| id - (part * part_rows) as u32).collect();
+            self.parts[part].embed(indices(&within, &device))
+        });
+        Tensor::cat(runs.collect(), 0)
     }
 }

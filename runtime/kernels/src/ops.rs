@@ -2,7 +2,7 @@
 
 use burn::{
     backend::{
-        Backend, backend_extension,
+        Backend, Dispatch, backend_extension,
         tensor::{FloatTensor, IntTensor},
     },
     tensor::Tensor,
@@ -95,24 +95,70 @@ pub struct AttentionShape {
 
 /// Root-mean-square norm of each consecutive group of `weight.len()` elements, times `weight`: `[m, n] → [m, n]` with `n` a multiple of the weight's length
 /// (several heads normed by one weight).
-pub fn rms_norm(_x: Tensor<2>, _weight: &Tensor<1>, _eps: f32) -> Tensor<2> {
-    todo!()
+pub fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> {
+    let (n, group) = (x.dims()[1], weight.dims()[0]);
+    assert!(n.is_multiple_of(group), "rows of {n} elements are not whole groups of {group} to norm");
+    Tensor::from_dispatch(<Dispatch as KernelOps>::rms_norm(x.into_dispatch(), weight.clone().into_dispatch(), eps))
 }
 
 /// Rotary position embedding of `x: [m, heads × head_dim]` at the step's positions. `frequencies: [rotated/2]` holds θᵢ, radians a position (scaling applied);
 /// elements past `rotated = 2 × frequencies.len()` of a head stay as they are.
-pub fn rope(_x: Tensor<2>, _step: &Step, _frequencies: &Tensor<1>, _head_dim: usize, _style: RopeStyle) -> Tensor<2> {
-    todo!()
+pub fn rope(x: Tensor<2>, step: &Step, frequencies: &Tensor<1>, head_dim: usize, style: RopeStyle) -> Tensor<2> {
+    let (dims, rotated) = (x.dims(), 2 * frequencies.dims()[0]);
+    assert!(
+        dims[1].is_multiple_of(head_dim) && rotated <= head_dim,
+        "rows of {} elements, heads of {head_dim}, {rotated} of them rotated",
+        dims[1]
+    );
+    assert_eq!(dims[0], step.positions.dims()[0], "rows and positions");
+    Tensor::from_dispatch(<Dispatch as KernelOps>::rope(
+        x.into_dispatch(),
+        step.positions.clone().into_dispatch(),
+        frequencies.clone().into_dispatch(),
+        head_dim,
+        style,
+    ))
 }
 
 /// `activation(gate) × up`, elementwise: `[m, n] × [m, n] → [m, n]`.
-pub fn gated(_gate: Tensor<2>, _up: Tensor<2>, _activation: Activation) -> Tensor<2> {
-    todo!()
+pub fn gated(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
+    assert_eq!(gate.dims(), up.dims(), "gate and up");
+    Tensor::from_dispatch(<Dispatch as KernelOps>::gated(gate.into_dispatch(), up.into_dispatch(), activation))
 }
 
 /// Writes `k` and `v` (`[m, kv_heads × head_dim]`, after RoPE) into `cache`'s blocks of layer `layer`, then attends: each row of `q` (`[m, heads × head_dim]`) sees
 /// the positions of its own sequence up to its own. Returns `[m, heads × head_dim]`. A row's result does not depend on the other sequences, nor on how the prompt was
 /// cut into chunks, to the bit.
-pub fn attention(_q: Tensor<2>, _k: Tensor<2>, _v: Tensor<2>, _cache: &mut KvCache, _layer: usize, _step: &Step, _shape: AttentionShape) -> Tensor<2> {
-    todo!()
+///
+/// # Panics
+/// When shapes do not fit together, or a table names a block outside the cache.
+pub fn attention(
+    q: Tensor<2>,
+    k: Tensor<2>,
+    v: Tensor<2>,
+    cache: &mut KvCache,
+    layer: usize,
+    step: &Step,
+    shape: AttentionShape,
+) -> Tensor<2> {
+    let (m, width) = (step.positions.dims()[0], shape.kv_heads * shape.head_dim);
+    assert!(shape.heads.is_multiple_of(shape.kv_heads), "{} query heads over {} key-value heads", shape.heads, shape.kv_heads);
+    assert_eq!(q.dims(), [m, shape.heads * shape.head_dim], "queries");
+    assert_eq!(k.dims(), [m, width], "keys");
+    assert_eq!(v.dims(), [m, width], "values");
+    let (keys, values) = cache.layers[layer].take().expect("a layer's cache is in its place between operations");
+    assert_eq!(keys.dims()[1], width, "the cache's columns");
+    let (out, keys, values) = <Dispatch as KernelOps>::attention(
+        q.into_dispatch(),
+        k.into_dispatch(),
+        v.into_dispatch(),
+        keys.into_dispatch(),
+        values.into_dispatch(),
+        step.positions.clone().into_dispatch(),
+        step.sequences.clone().into_dispatch(),
+        step.tables.clone().into_dispatch(),
+        shape,
+    );
+    cache.layers[layer] = Some((Tensor::from_dispatch(keys), Tensor::from_dispatch(values)));
+    Tensor::from_dispatch(out)
 }

@@ -4,10 +4,9 @@ use super::{Block, legacy::half};
 
 pub(super) fn q2_k(bytes: &[u8], block: &mut Block) {
     let (scales, quants) = (&bytes[..16], &bytes[16..80]);
-    let (d, dmin) = (half(bytes, 80), half(bytes, 82));
+    (block.d, block.dmin) = (half(bytes, 80), half(bytes, 82));
     for (g, &scale) in scales.iter().enumerate() {
-        block.scales[g] = d * f32::from(scale & 15);
-        block.mins[g] = dmin * f32::from(scale >> 4);
+        (block.sub_scales[g], block.sub_mins[g]) = (scale & 15, scale >> 4);
     }
     two_bits(quants, &mut block.codes);
 }
@@ -22,12 +21,12 @@ fn two_bits(quants: &[u8], codes: &mut [i8]) {
 
 pub(super) fn q3_k(bytes: &[u8], block: &mut Block) {
     let (high, quants, packed) = (&bytes[..32], &bytes[32..96], &bytes[96..108]);
-    let d = half(bytes, 108);
+    block.d = half(bytes, 108);
     for g in 0..16 {
         // 6-bit scales: the low four bits in the first 8 bytes, the high two in the last 4.
         let low = (packed[g % 8] >> (4 * (g / 8))) & 15;
         let top = (packed[8 + g % 4] >> (2 * (g / 4))) & 3;
-        block.scales[g] = d * f32::from((low | top << 4) as i8 - 32);
+        block.sub_scales[g] = (low | top << 4).wrapping_sub(32);
     }
     two_bits(quants, &mut block.codes);
     for (i, code) in block.codes.iter_mut().enumerate() {
@@ -38,15 +37,13 @@ pub(super) fn q3_k(bytes: &[u8], block: &mut Block) {
 }
 
 /// The 6-bit scales and minimums of 8 groups in 12 bytes.
-fn six_bits(packed: &[u8], d: f32, dmin: f32, block: &mut Block) {
+fn six_bits(packed: &[u8], block: &mut Block) {
     for g in 0..8 {
-        let (scale, min) = if g < 4 {
+        (block.sub_scales[g], block.sub_mins[g]) = if g < 4 {
             (packed[g] & 63, packed[g + 4] & 63)
         } else {
             ((packed[g + 4] & 15) | (packed[g - 4] >> 6) << 4, (packed[g + 4] >> 4) | (packed[g] >> 6) << 4)
         };
-        block.scales[g] = d * f32::from(scale);
-        block.mins[g] = dmin * f32::from(min);
     }
 }
 
@@ -58,12 +55,14 @@ fn nibbles(quants: &[u8], codes: &mut [i8]) {
 }
 
 pub(super) fn q4_k(bytes: &[u8], block: &mut Block) {
-    six_bits(&bytes[4..16], half(bytes, 0), half(bytes, 2), block);
+    (block.d, block.dmin) = (half(bytes, 0), half(bytes, 2));
+    six_bits(&bytes[4..16], block);
     nibbles(&bytes[16..144], &mut block.codes);
 }
 
 pub(super) fn q5_k(bytes: &[u8], block: &mut Block) {
-    six_bits(&bytes[4..16], half(bytes, 0), half(bytes, 2), block);
+    (block.d, block.dmin) = (half(bytes, 0), half(bytes, 2));
+    six_bits(&bytes[4..16], block);
     nibbles(&bytes[48..176], &mut block.codes);
     let high = &bytes[16..48];
     for (i, code) in block.codes.iter_mut().enumerate() {
@@ -73,10 +72,8 @@ pub(super) fn q5_k(bytes: &[u8], block: &mut Block) {
 
 pub(super) fn q6_k(bytes: &[u8], block: &mut Block) {
     let (low, high, scales) = (&bytes[..128], &bytes[128..192], &bytes[192..208]);
-    let d = half(bytes, 208);
-    for (g, &scale) in scales.iter().enumerate() {
-        block.scales[g] = d * f32::from(scale as i8);
-    }
+    block.d = half(bytes, 208);
+    block.sub_scales.copy_from_slice(scales);
     for (i, code) in block.codes.iter_mut().enumerate() {
         // 128 elements are in 64 bytes of nibbles and 32 of bit pairs, in four runs of 32.
         let (part, run, l) = (i / 128, i / 32 % 4, i % 32);

@@ -26,29 +26,29 @@ fn nibbles_and_bits(packed: &[u8], high: &[u8], codes: &mut [i8], offset: i8) {
 }
 
 pub(super) fn q4_0(bytes: &[u8], block: &mut Block) {
-    block.scales[0] = half(bytes, 0);
+    block.d = half(bytes, 0);
     nibbles(&bytes[2..], &mut block.codes, 8);
 }
 
 pub(super) fn q4_1(bytes: &[u8], block: &mut Block) {
-    block.scales[0] = half(bytes, 0);
-    block.mins[0] = -half(bytes, 2);
+    block.d = half(bytes, 0);
+    block.dmin = -half(bytes, 2);
     nibbles(&bytes[4..], &mut block.codes, 0);
 }
 
 pub(super) fn q5_0(bytes: &[u8], block: &mut Block) {
-    block.scales[0] = half(bytes, 0);
+    block.d = half(bytes, 0);
     nibbles_and_bits(&bytes[6..], &bytes[2..6], &mut block.codes, 16);
 }
 
 pub(super) fn q5_1(bytes: &[u8], block: &mut Block) {
-    block.scales[0] = half(bytes, 0);
-    block.mins[0] = -half(bytes, 2);
+    block.d = half(bytes, 0);
+    block.dmin = -half(bytes, 2);
     nibbles_and_bits(&bytes[8..], &bytes[4..8], &mut block.codes, 0);
 }
 
 pub(super) fn q8_0(bytes: &[u8], block: &mut Block) {
-    block.scales[0] = half(bytes, 0);
+    block.d = half(bytes, 0);
     for (code, &byte) in block.codes.iter_mut().zip(&bytes[2..34]) {
         *code = byte as i8;
     }

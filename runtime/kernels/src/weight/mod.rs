@@ -59,16 +59,34 @@ pub enum WeightError {
 /// Elements of the longest block.
 pub(crate) const MAX_BLOCK: usize = 256;
 
-/// One block taken apart. Only the first `block_len` codes and `block_len / group` scales and mins have a meaning.
+/// One block taken apart: only the first `block_len` codes and `block_len / group` scales and minimums have a meaning.
+///
+/// A group's scale is `d · sub_scales[group]`, its minimum `dmin · sub_mins[group]`; types without such small integers have ones there.
 pub(crate) struct Block {
     pub(crate) codes: [i8; MAX_BLOCK],
-    pub(crate) scales: [f32; MAX_BLOCK / 16],
-    pub(crate) mins: [f32; MAX_BLOCK / 16],
+    /// An f16's value.
+    pub(crate) d: f32,
+    /// An f16's value.
+    pub(crate) dmin: f32,
+    /// Signed (as `i8`) in Q3_K and Q6_K.
+    pub(crate) sub_scales: [u8; MAX_BLOCK / 16],
+    pub(crate) sub_mins: [u8; MAX_BLOCK / 16],
 }
 
 impl Block {
     pub(crate) const fn new() -> Self {
-        Self { codes: [0; MAX_BLOCK], scales: [0.0; MAX_BLOCK / 16], mins: [0.0; MAX_BLOCK / 16] }
+        Self { codes: [0; MAX_BLOCK], d: 0.0, dmin: 0.0, sub_scales: [1; MAX_BLOCK / 16], sub_mins: [1; MAX_BLOCK / 16] }
+    }
+
+    /// The scale of group `g`.
+    fn scale(&self, ty: WeightType, g: usize) -> f32 {
+        let sub = self.sub_scales[g];
+        self.d * if matches!(ty, WeightType::Q3K | WeightType::Q6K) { f32::from(sub as i8) } else { f32::from(sub) }
+    }
+
+    /// The minimum of group `g`: 0 where the type has none.
+    fn min(&self, g: usize) -> f32 {
+        self.dmin * f32::from(self.sub_mins[g])
     }
 
     /// Reads one block of the quantized type `ty`.
@@ -89,13 +107,11 @@ impl Block {
     }
 }
 
-/// Blocks taken apart: `w[i] = scales[i / group] · codes[i] − mins[i / group]` in f32, rounding twice, is what ggml dequantizes, to the bit.
+/// Blocks taken apart: `w[i] = scales[i / group] · codes[i] − mins[i / group]` ([`WeightType::group`]) in f32, rounding twice, is what ggml dequantizes, to the bit.
 #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
 pub(crate) struct Unpacked {
     /// One code an element: signed for types without mins, 0..=31 for types with.
     pub(crate) codes: Vec<i8>,
-    /// Elements that share a scale: 16 or 32.
-    pub(crate) group: usize,
     /// One a group.
     pub(crate) scales: Vec<f32>,
     /// One a group, or empty where the type has none.
@@ -107,14 +123,14 @@ pub(crate) struct Unpacked {
 pub(crate) fn unpack(ty: WeightType, bytes: &[u8]) -> Unpacked {
     let (len, group) = (ty.block_len(), ty.group());
     let elements = bytes.len() / ty.block_bytes() * len;
-    let mut out = Unpacked { codes: Vec::with_capacity(elements), group, scales: Vec::with_capacity(elements / group), mins: Vec::new() };
+    let mut out = Unpacked { codes: Vec::with_capacity(elements), scales: Vec::with_capacity(elements / group), mins: Vec::new() };
     let mut block = Block::new();
     for bytes in bytes.chunks_exact(ty.block_bytes()) {
         block.read(ty, bytes);
         out.codes.extend_from_slice(&block.codes[..len]);
-        out.scales.extend_from_slice(&block.scales[..len / group]);
+        out.scales.extend((0..len / group).map(|g| block.scale(ty, g)));
         if ty.has_mins() {
-            out.mins.extend_from_slice(&block.mins[..len / group]);
+            out.mins.extend((0..len / group).map(|g| block.min(g)));
         }
     }
     out
@@ -227,8 +243,8 @@ impl WeightType {
                 for (bytes, out) in bytes.chunks_exact(self.block_bytes()).zip(out.chunks_exact_mut(self.block_len())) {
                     block.read(self, bytes);
                     for (g, out) in out.chunks_exact_mut(group).enumerate() {
-                        // Types without mins have 0 there: `x - 0.0` is `x`, the sign of zero included.
-                        let (scale, min) = (block.scales[g], if self.has_mins() { block.mins[g] } else { 0.0 });
+                        // Where there is no minimum, 0 is taken off: `x - 0.0` is `x`, the sign of zero included.
+                        let (scale, min) = (block.scale(self, g), block.min(g));
                         for (out, &code) in out.iter_mut().zip(&block.codes[g * group..]) {
                             *out = scale * f32::from(code) - min;
                         }

@@ -1,0 +1,23 @@
+//! The CPU's kernels: plain functions over slices, without Burn. Each is written once over the 16-lane vectors of [`simd::Simd`], which `scalar.rs`, `avx2.rs` and
+//! `avx512.rs` implement; [`target`] picks one at run time. `../flex.rs` calls them for Burn's CPU backend.
+//!
+//! Every target rounds at the same places and adds in the same order, so that all of them give the same bits, and so do all numbers of threads and all splits of a
+//! batch: a kernel may share loads among rows but never reorders one row's sums. This is why products and sums are not fused.
+
+pub(crate) mod attend;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(crate) mod float;
+pub(crate) mod gated;
+pub(crate) mod gemm;
+pub(crate) mod math;
+pub(crate) mod norm;
+pub(crate) mod pool;
+mod quantize;
+pub(crate) mod rope;
+mod scalar;
+mod simd;
+pub(crate) mod target;
+pub(crate) mod tile;
