@@ -4,9 +4,24 @@
 //! variables. Never here: wasmtime, Burn, tokio, sockets; `cfg(target_family = "wasm")` stands below and nowhere else.
 
 pub mod body;
+mod completions;
+mod ident;
+mod models;
+mod nn;
+mod page;
 pub mod ports;
+mod respond;
+mod routes;
+mod settings;
+mod stream;
+pub mod wire;
 
 #[cfg(target_family = "wasm")]
 mod wasm;
 
 pub use body::Body;
+
+/// Answers a request; every failure is an answer too. Dropping the future, or the body that it returned, stops the sequence behind it.
+pub async fn handle<P: ports::Ports, B: http_body::Body<Data = bytes::Bytes>>(ports: P, request: http::Request<B>) -> http::Response<Body> {
+    routes::answer(ports, request).await
+}

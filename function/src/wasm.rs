@@ -1,0 +1,107 @@
+//! The handler as a WASI 0.3 component: its ports over the imports `wasi:nn` and Spin's variables. The only file that knows it is wasm.
+
+// The bindings that the macros generate are full of it, by their nature.
+#![allow(unsafe_code)]
+
+use send_wrapper::SendWrapper;
+use spin_sdk::{
+    http::{IntoResponse, Request},
+    http_service, variables,
+    wasip3::wit_bindgen::yield_async,
+};
+
+use crate::ports::{self, NnError, Ports, TensorType};
+
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+mod ml {
+    spin_sdk::wit_bindgen::generate!({
+        path: "../wit/wasi-nn",
+        world: "ml",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+use ml::wasi::nn::{errors, graph, inference, tensor};
+
+#[http_service]
+async fn serve(request: Request) -> impl IntoResponse {
+    crate::handle(Wasi, request).await
+}
+
+/// The imports.
+#[derive(Debug, Clone, Copy)]
+struct Wasi;
+
+impl Ports for Wasi {
+    type Nn = Self;
+    type Settings = Self;
+
+    fn nn(&self) -> &Self {
+        self
+    }
+
+    fn settings(&self) -> &Self {
+        self
+    }
+}
+
+impl ports::Settings for Wasi {
+    fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send {
+        let name = name.to_owned();
+        // A component has one thread, so what is tied to it may be called sendable.
+        SendWrapper::new(async move { variables::get(name).await.ok() })
+    }
+}
+
+impl ports::Nn for Wasi {
+    type Graph = graph::Graph;
+
+    async fn load_by_name(&self, name: &str) -> Result<graph::Graph, NnError> {
+        graph::load_by_name(name).map_err(error)
+    }
+}
+
+impl ports::Graph for graph::Graph {
+    type Context = inference::GraphExecutionContext;
+
+    fn init_execution_context(&self) -> Result<Self::Context, NnError> {
+        self.init_execution_context().map_err(error)
+    }
+}
+
+impl ports::Context for inference::GraphExecutionContext {
+    async fn compute(&mut self, inputs: Vec<(String, ports::Tensor)>) -> Result<Vec<(String, ports::Tensor)>, NnError> {
+        let inputs = inputs
+            .into_iter()
+            .map(|(name, ports::Tensor { dimensions, ty, data })| (name, tensor::Tensor::new(&dimensions, ty.into(), &data)))
+            .collect();
+        let outputs = inference::GraphExecutionContext::compute(self, inputs).map_err(error)?;
+        let port = |tensor: tensor::Tensor| ports::Tensor { dimensions: tensor.dimensions(), ty: tensor.ty().into(), data: tensor.data() };
+        Ok(outputs.into_iter().map(|(name, tensor)| (name, port(tensor))).collect())
+    }
+
+    async fn yield_now(&mut self) {
+        yield_async().await;
+    }
+}
+
+fn error(error: errors::Error) -> NnError {
+    NnError { data: error.data() }
+}
+
+macro_rules! same_names {
+    ($($name:ident = $theirs:ident),*) => {
+        impl From<TensorType> for tensor::TensorType {
+            fn from(ty: TensorType) -> Self {
+                match ty { $(TensorType::$name => Self::$theirs),* }
+            }
+        }
+        impl From<tensor::TensorType> for TensorType {
+            fn from(ty: tensor::TensorType) -> Self {
+                match ty { $(tensor::TensorType::$theirs => Self::$name),* }
+            }
+        }
+    };
+}
+same_names!(Fp16 = Fp16, Fp32 = Fp32, Fp64 = Fp64, Bf16 = Bf16, U8 = U8, I32 = I32, I64 = I64);
