@@ -1,6 +1,28 @@
 //! Tokenizers built from GGUF metadata (`tokenizer.ggml.*`), equal to llama.cpp's token for token.
+//!
+//! Hugging Face's algorithms do the work where they agree with llama.cpp's: byte-pair encoding (`bpe`) and WordPiece (`wordpiece`). Special tokens (`special`) and
+//! SentencePiece (`spm`) are written here, and say why. Nothing here knows of chats: a template's text comes in like any other.
 
-use crate::gguf::Gguf;
+mod bpe;
+mod pre;
+mod special;
+mod spm;
+mod stream;
+mod vocab;
+mod wordpiece;
+
+use std::sync::Arc;
+
+use crate::gguf::{Gguf, GgufError};
+
+pub use stream::TextStream;
+
+use bpe::{Bpe, byte_of_letter};
+use pre::PreTokenizer;
+use special::{Fragment, Specials};
+use spm::{SPACE, Spm};
+use vocab::{Attributes, DefaultIds, Vocab};
+use wordpiece::Words;
 
 /// Why a tokenizer could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -21,17 +43,101 @@ pub enum TokenizerError {
     Encode(String),
 }
 
+impl TokenizerError {
+    fn metadata(key: &str, problem: String) -> Self {
+        Self::Metadata { key: key.into(), problem }
+    }
+
+    fn encode(error: impl std::fmt::Display) -> Self {
+        Self::Encode(error.to_string())
+    }
+}
+
+impl From<GgufError> for TokenizerError {
+    fn from(error: GgufError) -> Self {
+        match error {
+            GgufError::Metadata { key, problem } => Self::Metadata { key, problem },
+            other => Self::Metadata { key: "tokenizer.ggml".into(), problem: other.to_string() },
+        }
+    }
+}
+
 /// Text to tokens and back. Clones share the vocabulary; usable from any thread.
 #[derive(Debug, Clone)]
-pub struct Tokenizer {}
+pub struct Tokenizer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    vocab: Vocab,
+    specials: Specials,
+    algorithm: Algorithm,
+    /// How the vocabulary spells texts.
+    spelling: Spelling,
+    /// Whether a text that nothing but a special token precedes gets a space before it.
+    space_prefix: bool,
+    /// The token before a text, where one is wanted.
+    first: Option<u32>,
+    /// The token after it.
+    last: Option<u32>,
+}
+
+#[derive(Debug)]
+enum Algorithm {
+    Spm(Spm),
+    Bpe(Bpe),
+    Words(Words),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// Spaces are `▁`.
+    Marked,
+    /// Bytes are letters of GPT-2's alphabet.
+    Bytes,
+}
 
 impl Tokenizer {
     /// Builds the tokenizer that `tokenizer.ggml.*` describes.
     ///
     /// # Errors
     /// [`TokenizerError`]
-    pub fn from_gguf(_gguf: &Gguf<'_>) -> Result<Self, TokenizerError> {
-        todo!()
+    pub fn from_gguf(gguf: &Gguf<'_>) -> Result<Self, TokenizerError> {
+        let model = gguf.get_str("tokenizer.ggml.model")?;
+        let defaults = match model {
+            "llama" => DefaultIds { bos: Some(1), eos: Some(2), unknown: Some(0), separator: None },
+            "bert" => DefaultIds { bos: Some(101), eos: None, unknown: Some(100), separator: Some(102) },
+            "gpt2" | "gemma4" => DefaultIds::default(),
+            other => {
+                return Err(TokenizerError::Unsupported(format!("`{other}`; this version reads `llama`, `gpt2`, `gemma4` and `bert`")));
+            }
+        };
+        let (vocab, ids) = Vocab::read(gguf, defaults)?;
+        let specials = Specials::new(&vocab.tokens)?;
+        let (algorithm, spelling, bos_by_default) = match model {
+            "llama" => (Algorithm::Spm(Spm::new(gguf, &vocab, ids)?), Spelling::Marked, true),
+            "bert" => (Algorithm::Words(Words::new(gguf, &vocab, ids)?), Spelling::Marked, true),
+            _ => {
+                let pre = PreTokenizer::from_name(if model == "gemma4" {
+                    model
+                } else {
+                    gguf.opt_str("tokenizer.ggml.pre")?.unwrap_or("default")
+                })?;
+                let (spelling, bos) = (if pre.byte_level { Spelling::Bytes } else { Spelling::Marked }, pre.begins);
+                (Algorithm::Bpe(Bpe::new(gguf, pre, ids)?), spelling, bos)
+            }
+        };
+        // Gemma 4's first files say that it begins with nothing, and it does not work so.
+        let forced = matches!(&algorithm, Algorithm::Bpe(_)) && bos_by_default && spelling == Spelling::Marked;
+        let add_bos = forced || gguf.opt_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(bos_by_default);
+        let add_eos = gguf.opt_bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
+        let space_prefix = gguf.opt_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) && matches!(&algorithm, Algorithm::Spm(_));
+        let (first, last) = match &algorithm {
+            Algorithm::Words(_) => (vocab.bos, vocab.separator),
+            _ => (vocab.bos.filter(|_| add_bos), vocab.eos.filter(|_| add_eos)),
+        };
+        Ok(Self { inner: Arc::new(Inner { vocab, specials, algorithm, spelling, space_prefix, first, last }) })
     }
 
     /// The tokens of `text`. With `add_special`, begin and end tokens are added where the model wants them; with `parse_special`, control tokens written out in the
@@ -39,37 +145,95 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`TokenizerError::Encode`]
-    pub fn encode(&self, _text: &str, _add_special: bool, _parse_special: bool) -> Result<Vec<u32>, TokenizerError> {
-        todo!()
+    pub fn encode(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let inner = &*self.inner;
+        let mut output = Vec::with_capacity(text.len() / 3 + 2);
+        output.extend(inner.first.filter(|_| add_special));
+        let mut after_special = true;
+        for fragment in inner.specials.split(text, parse_special) {
+            let text = match fragment {
+                Fragment::Token(id) => {
+                    output.push(id);
+                    after_special = true;
+                    continue;
+                }
+                Fragment::Text(text) => text,
+            };
+            match &inner.algorithm {
+                Algorithm::Spm(spm) => {
+                    let prefix = if inner.space_prefix && after_special { SPACE } else { "" };
+                    spm.encode(&format!("{prefix}{}", text.replace(' ', SPACE)), &mut output);
+                }
+                Algorithm::Bpe(bpe) if inner.spelling == Spelling::Marked => bpe.encode(&text.replace(' ', SPACE), &mut output)?,
+                Algorithm::Bpe(bpe) => bpe.encode(text, &mut output)?,
+                Algorithm::Words(words) => words.encode(text, &mut output)?,
+            }
+            after_special = false;
+        }
+        output.extend(inner.last.filter(|_| add_special));
+        Ok(output)
     }
 
-    /// The bytes of one token as they stand in a text; control tokens are empty unless `special`.
-    pub fn token_bytes(&self, _token: u32, _special: bool) -> Vec<u8> {
-        todo!()
+    /// The bytes of one token as they stand in a text; control tokens are empty unless `special`. An id outside the vocabulary has none.
+    pub fn token_bytes(&self, token: u32, special: bool) -> Vec<u8> {
+        let Some(token) = self.inner.vocab.tokens.get(token as usize) else { return Vec::new() };
+        let (text, attributes) = (&token.text, token.attributes);
+        if attributes.any(Attributes::HIDDEN) && !special {
+            return Vec::new();
+        }
+        if attributes.any(Attributes::SPECIAL) {
+            return text.clone().into_bytes();
+        }
+        if attributes.any(Attributes::BYTE) {
+            let byte = text.strip_prefix("<0x").and_then(|hex| u8::from_str_radix(hex.strip_suffix('>')?, 16).ok());
+            return byte.map_or_else(|| text.clone().into_bytes(), |byte| vec![byte]);
+        }
+        if !attributes.any(Attributes::NORMAL) {
+            return Vec::new();
+        }
+        match self.inner.spelling {
+            Spelling::Marked => text.replace(SPACE, " ").into_bytes(),
+            Spelling::Bytes => {
+                let mut bytes = Vec::with_capacity(text.len());
+                for letter in text.chars() {
+                    match byte_of_letter(letter) {
+                        Some(byte) => bytes.push(byte),
+                        // A token outside the alphabet, which some vocabularies carry by mistake: its text as it is.
+                        None => bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+                    }
+                }
+                bytes
+            }
+        }
     }
 
-    /// Text of tokens, invalid UTF-8 replaced.
-    pub fn decode(&self, _tokens: &[u32], _special: bool) -> String {
-        todo!()
+    /// Text of tokens, invalid UTF-8 replaced. A space that the tokenizer put before a text stays: tokens continue a text, and nobody but the caller knows where one
+    /// begins.
+    pub fn decode(&self, tokens: &[u32], special: bool) -> String {
+        let mut bytes = Vec::with_capacity(tokens.len() * 4);
+        for &token in tokens {
+            bytes.extend(self.token_bytes(token, special));
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Number of tokens.
     pub fn vocabulary(&self) -> usize {
-        todo!()
+        self.inner.vocab.tokens.len()
     }
 
     /// The begin-of-sequence token, if any.
     pub fn bos(&self) -> Option<u32> {
-        todo!()
+        self.inner.vocab.bos
     }
 
     /// The end-of-sequence token, if any.
     pub fn eos(&self) -> Option<u32> {
-        todo!()
+        self.inner.vocab.eos
     }
 
     /// Whether `token` ends a generation (end of sequence, of turn or of message).
-    pub fn is_end(&self, _token: u32) -> bool {
-        todo!()
+    pub fn is_end(&self, token: u32) -> bool {
+        self.inner.vocab.ends.binary_search(&token).is_ok()
     }
 }
