@@ -1,0 +1,86 @@
+//! Outgoing HTTP of guests: refused, with the reason where the operator looks for it. The client that would send is a later issue's.
+
+use std::future::Future;
+
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+/// The hooks of one component.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbound {
+    pub(crate) component: String,
+    pub(crate) allowed: Vec<String>,
+}
+
+type Outcome = Result<(), Error>;
+type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Outcome> + Send>), Error>;
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _outcome: Box<dyn Future<Output = Outcome> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let uri = request.uri();
+        let origin = format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |authority| authority.as_str()));
+        let reason = if allows(&self.allowed, uri) {
+            format!("component '{}' calls {origin}, which it may, but this host does not send requests yet", self.component)
+        } else {
+            format!(
+                "component '{0}' may not call {origin}: to permit it, add allowed_outbound_hosts = [\"{origin}\"] to [component.{0}] of spin.toml",
+                self.component
+            )
+        };
+        tracing::warn!("{reason}");
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+}
+
+/// Whether one of Spin's patterns, `scheme://host:port` with `*` for a whole scheme, a leading host label or a port, covers `uri`.
+fn allows(patterns: &[String], uri: &http::Uri) -> bool {
+    let scheme = uri.scheme_str().unwrap_or("https");
+    let host = uri.host().unwrap_or("");
+    let port = uri.port_u16().unwrap_or(if scheme == "http" { 80 } else { 443 });
+    patterns.iter().any(|pattern| {
+        let Some((pattern_scheme, rest)) = pattern.split_once("://") else { return false };
+        let (pattern_host, pattern_port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let scheme_fits = pattern_scheme == "*" || pattern_scheme == scheme;
+        let host_fits = match pattern_host.strip_prefix('*') {
+            Some("") => true,
+            Some(suffix) => suffix.starts_with('.') && host.ends_with(suffix),
+            None => pattern_host.eq_ignore_ascii_case(host),
+        };
+        let port_fits = match pattern_port {
+            Some("*") => true,
+            Some(text) => text.parse() == Ok(port),
+            None => port == if scheme == "http" { 80 } else { 443 },
+        };
+        scheme_fits && host_fits && port_fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, uri, expected) in [
+            ("https://example.com", "https://example.com/a", true),
+            ("https://example.com", "http://example.com/a", false),
+            ("https://example.com", "https://example.com:8443/", false),
+            ("https://example.com:*", "https://example.com:8443/", true),
+            ("*://*:*", "http://anything:1/", true),
+            ("https://*.example.com", "https://a.example.com/", true),
+            ("https://*.example.com", "https://badexample.com/", false),
+            ("https://*example.com", "https://badexample.com/", false),
+            ("http://[::1]:80", "http://[::1]/", true),
+            ("example.com", "https://example.com/", false),
+        ] {
+            assert_eq!(allows(&[pattern.to_owned()], &uri.parse().unwrap()), expected, "{pattern} {uri}");
+        }
+    }
+}

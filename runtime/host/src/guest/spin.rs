@@ -1,0 +1,157 @@
+//! Spin's key-value and variables for guests, over `hearth-store` and the application's resolved variables. Only stores that the manifest names can be opened.
+
+use std::sync::Arc;
+
+use hearth_store::{Namespace, StoreError};
+use tokio::sync::Semaphore;
+use wasmtime::component::{Accessor, FutureReader, HasData, Resource, StreamReader};
+
+use super::state::State;
+
+#[allow(missing_docs, unreachable_pub)]
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/spin",
+        world: "spin",
+        imports: { default: async | store | trappable, "spin:key-value/key-value.[drop]store": trappable },
+        with: { "spin:key-value/key-value.store": super::OpenStore },
+        require_store_data_send: true,
+    });
+}
+
+pub(crate) use bindings::Spin;
+use bindings::spin::{key_value::key_value as kv, variables::variables as vars};
+
+/// Stores that one instance may hold open.
+const OPEN_MAX: usize = 32;
+/// Store operations of one instance that run at the same time; further ones wait.
+const OPERATIONS_MAX: usize = 8;
+
+/// A store that a guest opened.
+pub struct OpenStore {
+    namespace: Namespace,
+    operations: Arc<Semaphore>,
+}
+
+/// What an instance holds of stores.
+pub(crate) struct Stores {
+    open: usize,
+    operations: Arc<Semaphore>,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self { open: 0, operations: Arc::new(Semaphore::new(OPERATIONS_MAX)) }
+    }
+}
+
+/// Marks the store data for the generated traits.
+pub(crate) struct HasState;
+
+impl HasData for HasState {
+    type Data<'a> = &'a mut State;
+}
+
+type Answer<T> = wasmtime::Result<Result<T, kv::Error>>;
+
+impl kv::Host for State {}
+
+impl kv::HostStore for State {
+    fn drop(&mut self, this: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        self.stores.open = self.stores.open.saturating_sub(1);
+        Ok(())
+    }
+}
+
+/// Runs one operation on a thread that may block.
+async fn operate<T: Send + 'static, U: Send + 'static>(
+    accessor: &Accessor<U, HasState>,
+    store: &Resource<OpenStore>,
+    operation: impl FnOnce(&Namespace) -> Result<T, StoreError> + Send + 'static,
+) -> Answer<T> {
+    let (namespace, operations) = accessor.with(|mut access| {
+        let store = access.get().table.get(store)?;
+        wasmtime::error::Ok((store.namespace.clone(), store.operations.clone()))
+    })?;
+    let permit = operations.acquire_owned().await?;
+    let result = tokio::task::spawn_blocking(move || {
+        let result = operation(&namespace);
+        drop(permit);
+        result
+    })
+    .await?;
+    accessor.with(|mut access| access.get().progressed());
+    Ok(result.map_err(|error| kv::Error::Other(error.to_string())))
+}
+
+impl<U: Send + 'static> kv::HostStoreWithStore<U> for HasState {
+    async fn open(accessor: &Accessor<U, Self>, label: String) -> Answer<Resource<OpenStore>> {
+        accessor.with(|mut access| {
+            let state: &mut State = access.get();
+            if !state.shared.key_value_stores.contains(&label) {
+                return Ok(Err(kv::Error::AccessDenied));
+            }
+            let Some(store) = &state.shared.store else { return Ok(Err(kv::Error::NoSuchStore)) };
+            if state.stores.open >= OPEN_MAX {
+                return Ok(Err(kv::Error::StoreTableFull));
+            }
+            let namespace = match store.namespace(&label) {
+                Ok(namespace) => namespace,
+                Err(error) => return Ok(Err(kv::Error::Other(error.to_string()))),
+            };
+            state.stores.open += 1;
+            let operations = state.stores.operations.clone();
+            Ok(Ok(state.table.push(OpenStore { namespace, operations })?))
+        })
+    }
+
+    async fn get(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String) -> Answer<Option<Vec<u8>>> {
+        operate(accessor, &this, move |space| space.get(&key)).await
+    }
+
+    async fn set(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String, value: Vec<u8>) -> Answer<()> {
+        operate(accessor, &this, move |space| space.set(&key, &value)).await
+    }
+
+    async fn delete(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String) -> Answer<()> {
+        operate(accessor, &this, move |space| space.delete(&key)).await
+    }
+
+    async fn exists(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String) -> Answer<bool> {
+        operate(accessor, &this, move |space| space.exists(&key)).await
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<U, Self>,
+        this: Resource<OpenStore>,
+    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), kv::Error>>)> {
+        let (keys, end) = match operate(accessor, &this, Namespace::keys).await? {
+            Ok(keys) => (keys, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        accessor.with(|mut access| {
+            Ok((StreamReader::new(&mut access, keys)?, FutureReader::new(&mut access, async { wasmtime::error::Ok(end) })?))
+        })
+    }
+}
+
+impl vars::Host for State {}
+
+impl<U: Send + 'static> vars::HostWithStore<U> for HasState {
+    async fn get(accessor: &Accessor<U, Self>, name: String) -> wasmtime::Result<Result<String, vars::Error>> {
+        if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
+            return Ok(Err(vars::Error::InvalidName(format!("'{name}': a variable's name has lower-case letters, digits and '_'"))));
+        }
+        Ok(accessor.with(|mut access| {
+            let state: &mut State = access.get();
+            let value = state.shared.variables.get(&name).cloned();
+            value.ok_or_else(|| {
+                vars::Error::Undefined(format!(
+                    "component '{0}' has no variable '{name}': add it under [component.{0}.variables]",
+                    state.shared.id
+                ))
+            })
+        }))
+    }
+}

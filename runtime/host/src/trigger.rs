@@ -1,0 +1,183 @@
+//! One run of the trigger: from the application's description to serving it, until a signal.
+
+use std::{
+    env,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use hearth_engine::{Engine, EngineOptions};
+use hearth_store::Store;
+
+use crate::{
+    GuestOptions, Output, Runtime, Service,
+    app::{
+        App, locked, spin_toml,
+        variables::{self, Given},
+    },
+    cli::{Cli, LISTEN, LISTEN_SPIN},
+    models::{self, Served},
+};
+
+/// Where the application's description comes from.
+enum Origin {
+    /// `spin up`: a locked application.
+    Spin(String),
+    /// A manifest that is read directly.
+    Manifest(PathBuf),
+}
+
+impl Origin {
+    fn choose(cli: &Cli) -> Self {
+        match (&cli.from, env::var("SPIN_LOCKED_URL")) {
+            (Some(path), _) if path.is_dir() => Self::Manifest(path.join("spin.toml")),
+            (Some(path), _) => Self::Manifest(path.clone()),
+            (None, Ok(url)) => Self::Spin(url),
+            (None, Err(_)) => Self::Manifest("spin.toml".into()),
+        }
+    }
+
+    fn read(&self) -> Result<App> {
+        match self {
+            Self::Spin(url) => Ok(locked::read(url)?),
+            Self::Manifest(path) => spin_toml::read(path).map_err(|error| match error {
+                crate::app::AppError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                    anyhow::anyhow!(
+                        "there is no {}: name a manifest with --from path/to/spin.toml, or run `spin up` in its folder",
+                        path.display()
+                    )
+                }
+                error => error.into(),
+            }),
+        }
+    }
+
+    /// The folder for what must outlive the process.
+    fn state_dir(&self, app: &str) -> PathBuf {
+        match self {
+            Self::Manifest(path) => path.parent().unwrap_or(Path::new("")).join(".hearth"),
+            Self::Spin(_) => match env::var_os("SPIN_LOCAL_APP_DIR") {
+                // Empty for a plain `spin up` in the application's own folder.
+                Some(folder) => Path::new(&folder).join(".spin"),
+                None => {
+                    let data = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+                    let data = data.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".local/state")));
+                    let name: String = app.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect();
+                    data.unwrap_or_default().join("hearth").join(name)
+                }
+            },
+        }
+    }
+}
+
+/// Serves the application until a signal.
+///
+/// # Errors
+/// A message for a person: what is wrong, and the cure.
+pub async fn run(cli: Cli) -> Result<()> {
+    if let Some(path) = &cli.runtime_config_file {
+        bail!("--runtime-config-file {}: this trigger reads no runtime configuration; --help shows its options", path.display());
+    }
+    let origin = Origin::choose(&cli);
+    let app = origin.read()?;
+    let given = Given::collect(&app, cli.variables.iter().cloned(), |name| env::var(name).ok())?;
+    let models = models::wanted(&app, &cli.models, &given);
+    let served: Vec<Served> = models.iter().map(|name| models::locate(name).map_err(anyhow::Error::msg)).collect::<Result<_>>()?;
+    let names: Vec<String> = served.iter().map(|model| model.name.clone()).collect();
+    let values = variables::resolve(&app, &given, &names)?;
+    let store = open_store(&cli, &origin, &app)?;
+
+    let default = if matches!(origin, Origin::Spin(_)) { LISTEN_SPIN } else { LISTEN };
+    let address = cli.listen.map_or_else(|| default.parse(), Ok).context("the default address")?;
+    let listener = hearth_server::bind(address).await?;
+    let address = listener.local_addr().context("the address that is listened on")?;
+
+    let engine = Engine::start(engine_options(&cli))?;
+    for model in &served {
+        engine.add_model(&model.name, model.path.clone());
+    }
+    let runtime = Runtime::new(engine.clone(), guest_options(&cli), app.components.len())
+        .map_err(|error| anyhow::anyhow!("the wasm runtime cannot be set up: {error:#}"))?;
+    // The models load meanwhile, on the engine's thread.
+    let service = tokio::task::spawn_blocking(move || Service::load(&app, &runtime, values, store.as_ref())).await??;
+    for failure in service.failures() {
+        tracing::error!("{failure}");
+    }
+    if service.is_dead() {
+        bail!("no component can serve: {}", service.failures().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+    }
+
+    let options = hearth_server::Options { requests: cli.max_instances, drain: Duration::from_secs(cli.drain), ..Default::default() };
+    let ready = async {
+        for name in &names {
+            engine.ready(name).await.with_context(|| format!("the model '{name}' cannot be served"))?;
+        }
+        announce(&cli, address, &names, &engine.device_description())
+    };
+    let serve = hearth_server::serve(listener, Arc::new(service), hearth_server::shutdown_signal(), options);
+    tokio::pin!(ready, serve);
+    tokio::select! {
+        ended = &mut serve => return Ok(ended?),
+        ready = &mut ready => ready?,
+    }
+    Ok(serve.await?)
+}
+
+/// Says that it is ready, in one write.
+fn announce(cli: &Cli, address: std::net::SocketAddr, models: &[String], device: &str) -> Result<()> {
+    if cli.quiet {
+        return Ok(());
+    }
+    let text = format!("Serving http://{address}\n  models: {}\n  device: {device}\n", models.join(", "));
+    let mut out = std::io::stdout().lock();
+    // A reader that went away is no reason to stop serving.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(())
+}
+
+/// The key-value store, if the application or the command line uses one.
+fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<Option<Store>> {
+    if cli.key_values.is_empty() && app.components.iter().all(|component| component.key_value_stores.is_empty()) {
+        return Ok(None);
+    }
+    let folder = cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name));
+    let store = Store::open(folder.join("key-value.redb"))?;
+    let default = store.namespace("default")?;
+    for (key, value) in &cli.key_values {
+        default.set(key, value.as_bytes())?;
+    }
+    Ok(Some(store))
+}
+
+fn engine_options(cli: &Cli) -> EngineOptions {
+    EngineOptions {
+        device: cli.device.into(),
+        threads: cli.threads,
+        context: cli.context,
+        sequences: cli.sequences,
+        queue: cli.queue,
+        kv_bytes: cli.cache_memory << 20,
+        load_cap: cli.max_load,
+    }
+}
+
+fn guest_options(cli: &Cli) -> GuestOptions {
+    GuestOptions {
+        instance_memory: cli.max_instance_memory,
+        instances: cli.max_instances,
+        request_timeout: Duration::from_secs(cli.request_timeout),
+        spin_timeout: Duration::from_secs(cli.spin_timeout),
+        load_cap: cli.max_load,
+        pooling: !cli.disable_pooling,
+        writable_mounts: cli.allow_transient_write,
+        output: match &cli.log_dir {
+            Some(path) => Output::Folder { path: path.clone(), truncate: cli.truncate_logs },
+            None if cli.quiet => Output::Discard,
+            None => Output::Inherit,
+        },
+        follow: cli.follow.clone(),
+    }
+}
