@@ -4,7 +4,7 @@
 //! sequence.
 
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use serde::Serialize;
 
 use crate::{
@@ -35,10 +35,12 @@ struct State<C> {
 /// The events of an answer whose `first` chunk is computed already: that it could be is what made the status 200.
 pub(crate) fn events<C: Context>(context: C, first: Chunk, head: Head, include_usage: bool) -> impl Stream<Item = Bytes> + Send + 'static {
     let state = State { stage: Stage::Open(context, first), head, include_usage };
-    stream::unfold(state, |mut state| async move {
+    let frames = stream::unfold(state, |mut state| async move {
         let frame = state.advance().await?;
         Some((frame, state))
-    })
+    });
+    // A body may be asked again after its end.
+    frames.fuse()
 }
 
 impl<C: Context> State<C> {

@@ -44,12 +44,14 @@ pub fn build_guest(manifest_dir: &Path, target_dir: &Path, package: &str) -> Res
 
 /// Runs cargo and returns the core module's path.
 fn compile(manifest_dir: &Path, target_dir: &Path, package: &str, locked: bool) -> Result<PathBuf> {
+    // cargo runs in the crate's folder, where a path relative to this one's would mean another.
+    let target_dir = std::path::absolute(target_dir)?;
     let mut cargo = Toolchain::get()?.cargo()?;
     cargo
         .current_dir(manifest_dir)
         .args(["build", "--lib", "--profile", "component", "--target", TARGET, "--package", package])
         .arg("--target-dir")
-        .arg(target_dir);
+        .arg(&target_dir);
     // A guest in a workspace of its own need not know the profile.
     cargo.args(["--config", "profile.component.inherits='release'"]);
     if locked {

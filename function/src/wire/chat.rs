@@ -42,8 +42,11 @@ pub const IGNORED: [&str; 20] = [
     "add_generation_prompt",
 ];
 
-/// Known fields that would change the answer, each with a test of whether its value asks for nothing.
-const UNSUPPORTED: [(&str, fn(&Value) -> bool); 16] = [
+/// Whether a field's value asks for nothing.
+type AsksNothing = fn(&Value) -> bool;
+
+/// Known fields that would change the answer.
+const UNSUPPORTED: [(&str, AsksNothing); 16] = [
     ("tools", is_empty),
     ("tool_choice", is_no_choice),
     ("functions", is_empty),

@@ -1,0 +1,122 @@
+//! Paths, methods, the page, the models and the health of the service.
+
+use http::Method;
+use serde_json::json;
+
+use crate::world::{Step, World, failure};
+
+#[test]
+fn health_follows_the_default_model() {
+    for path in ["/health", "/v1/health"] {
+        let answer = World::new([]).get(path);
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, r#"{"status":"ok"}"#));
+        let answer = World::new([]).load_error("tiny", failure("loading", "tiny is at 40 %")).get(path);
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.text(), r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#);
+        assert!(!answer.header("retry-after").is_empty());
+        let answer = World::new([]).load_error("tiny", failure("load_failed", "tiny.gguf: wrong hash")).get(path);
+        assert_eq!((answer.status.as_u16(), answer.message()), (503, "tiny.gguf: wrong hash".into()));
+        // Whatever keeps the default model away, the service is not ready.
+        for data in [failure("model_not_found", "no"), failure("internal", "?"), "?".into()] {
+            assert_eq!(World::new([]).load_error("tiny", data).get(path).status, 503);
+        }
+        assert_eq!(World::new([]).load_error("other", failure("load_failed", "?")).get(path).status, 200);
+        assert_eq!(World::new([]).setting("models", "").get(path).status, 503);
+    }
+}
+
+#[test]
+fn a_chat_while_the_model_loads_may_come_again() {
+    let answer = World::new([]).load_error("tiny", failure("loading", "tiny is at 40 %")).chat(&crate::world::hello(json!({})));
+    assert_eq!((answer.status.as_u16(), answer.message().as_str()), (503, "Loading model"));
+    assert!(!answer.header("retry-after").is_empty());
+}
+
+#[test]
+fn models_are_listed_once_each_the_default_first() {
+    let document = World::new([]).get("/v1/models").json();
+    assert_eq!(document["object"], "list");
+    let ids: Vec<_> = document["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["tiny", "other"]);
+    for model in document["data"].as_array().unwrap() {
+        assert_eq!((&model["object"], model["created"].is_u64(), model["owned_by"].is_string()), (&json!("model"), true, true));
+    }
+    assert_eq!(World::new([]).setting("models", "").get("/v1/models").json()["data"], json!([]));
+}
+
+#[test]
+fn a_model_is_found_by_its_name() {
+    assert_eq!(World::new([]).get("/v1/models/other").json()["id"], "other");
+    let slashed = World::new([]).setting("models", "org/näme");
+    for path in ["/v1/models/org/n%C3%A4me", "/v1/models/org%2Fn%c3%a4me"] {
+        assert_eq!(slashed.get(path).json()["id"], "org/näme", "{path}");
+    }
+    let answer = World::new([]).get("/v1/models/none");
+    assert_eq!((answer.status.as_u16(), answer.error()), (404, (json!("model"), json!("model_not_found"))));
+    for path in ["/v1/models/", "/v1/models/%", "/v1/models/%zz", "/v1/models/%ff", "/v1/models/%+1"] {
+        assert_eq!(World::new([]).get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_404_in_the_envelope() {
+    for path in ["/v1", "/v1/chat/completions/", "/v1/chat", "/healthz", "//", "/page.js/", "/V1/models"] {
+        let answer = World::new([]).get(path);
+        assert_eq!((answer.status.as_u16(), answer.error()), (404, (json!(null), json!("unknown_url"))), "{path}");
+    }
+    assert_eq!(World::new([]).get("/health?verbose=1").status, 200);
+}
+
+#[test]
+fn a_wrong_method_is_told_the_right_ones() {
+    let cases =
+        [("/v1/chat/completions", "GET", "POST"), ("/v1/chat/completions", "HEAD", "POST"), ("/v1/chat/completions", "OPTIONS", "POST")];
+    let gets =
+        ["/", "/page.js", "/page.css", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"].map(|path| (path, "POST", "GET, HEAD"));
+    for (path, method, allow) in cases.into_iter().chain(gets).chain([("/health", "BREW", "GET, HEAD")]) {
+        let answer = World::new([]).send(Method::from_bytes(method.as_bytes()).unwrap(), path, "");
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allow), "{method} {path}");
+        assert_eq!(answer.error().1, "method_not_allowed");
+    }
+}
+
+#[test]
+fn head_answers_as_get_does() {
+    for path in ["/", "/page.js", "/page.css", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"] {
+        let (get, head) = (World::new([]).get(path), World::new([]).send(Method::HEAD, path, ""));
+        assert_eq!((head.status, &head.headers), (get.status, &get.headers), "{path}");
+        assert_eq!(get.header("content-length"), get.text().len().to_string(), "{path}");
+        assert_eq!(get.header("x-content-type-options"), "nosniff");
+    }
+}
+
+#[test]
+fn the_page_runs_nothing_but_its_own_files() {
+    let world = World::new([]);
+    let page = world.get("/");
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    // Under this policy anything inline would be dead.
+    let html = page.text();
+    for inline in ["<script>", "<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"] {
+        assert!(!html.contains(inline), "{inline}");
+    }
+    for file in ["/page.js", "/page.css"] {
+        assert!(html.contains(&format!("\"{file}\"")), "{file}");
+    }
+    let script = world.get("/page.js");
+    assert_eq!(script.header("content-type"), "text/javascript; charset=utf-8");
+    for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        assert!(!script.text().contains(markup), "{markup}");
+    }
+    assert_eq!(world.get("/page.css").header("content-type"), "text/css; charset=utf-8");
+}
+
+#[test]
+fn a_world_without_settings_answers_still() {
+    let world = World::new([Step::End("", "stop")]).setting("models", "");
+    assert_eq!(world.get("/v1/models/any").status, 404);
+    assert_eq!(world.get("/").status, 200);
+}

@@ -1,0 +1,338 @@
+//! A world for the handler that is all script: models that load or do not, and a context that says what it was told to say and records what is asked of it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context as Task, Poll, Waker},
+};
+
+use bytes::Bytes;
+use hearth_function::{Body, ports};
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use ports::{NnError, Tensor, TensorType};
+use serde_json::{Value, json};
+
+/// What one compute does.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Returns a text.
+    Text(&'static str),
+    /// Returns the last text with a reason; the usage is 7 prompt tokens (2 of them cached) and 3 generated.
+    End(&'static str, &'static str),
+    /// Fails with this data.
+    Fail(String),
+    /// Returns these outputs as they are.
+    Raw(Vec<(&'static str, Vec<u8>)>),
+    /// Is never done.
+    Hang,
+}
+
+/// What was asked, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Loaded(String),
+    Opened,
+    /// The first compute's request document; null for the later ones.
+    Computed(Value),
+    Yielded,
+    Dropped,
+}
+
+#[derive(Default)]
+struct Inner {
+    settings: HashMap<&'static str, String>,
+    load_errors: HashMap<String, String>,
+    open_error: Option<String>,
+    steps: Mutex<VecDeque<Step>>,
+    log: Mutex<Vec<Event>>,
+}
+
+#[derive(Clone, Default)]
+pub struct World(Arc<Inner>);
+
+impl World {
+    /// Serves `tiny` and `other`, and answers a chat with `steps`.
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        let world = Self(Arc::new(Inner { steps: Mutex::new(steps.into_iter().collect()), ..Inner::default() }));
+        world.setting("models", "tiny, other,tiny")
+    }
+
+    fn inner(&mut self) -> &mut Inner {
+        Arc::get_mut(&mut self.0).expect("a world is set up before it is shared")
+    }
+
+    pub fn setting(mut self, name: &'static str, value: &str) -> Self {
+        self.inner().settings.insert(name, value.to_owned());
+        self
+    }
+
+    pub fn load_error(mut self, model: &str, data: String) -> Self {
+        self.inner().load_errors.insert(model.to_owned(), data);
+        self
+    }
+
+    pub fn open_error(mut self, data: String) -> Self {
+        self.inner().open_error = Some(data);
+        self
+    }
+
+    pub fn log(&self) -> Vec<Event> {
+        self.0.log.lock().unwrap().clone()
+    }
+
+    pub fn computes(&self) -> usize {
+        self.log().iter().filter(|event| matches!(event, Event::Computed(_))).count()
+    }
+
+    pub fn dropped(&self) -> bool {
+        self.log().contains(&Event::Dropped)
+    }
+
+    /// The document that the first compute was given.
+    pub fn request(&self) -> Value {
+        let log = self.log();
+        log.iter().find_map(|event| if let Event::Computed(document) = event { Some(document.clone()) } else { None }).expect("no compute")
+    }
+
+    fn record(&self, event: Event) {
+        self.0.log.lock().unwrap().push(event);
+    }
+
+    /// Sends a request and returns the whole answer.
+    pub fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
+        let request = Request::builder().method(method).uri(path).body(Frames::whole(body)).unwrap();
+        Answer::of(wait(hearth_function::handle(self.clone(), request)))
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "")
+    }
+
+    pub fn chat(&self, request: &Value) -> Answer {
+        self.send(Method::POST, "/v1/chat/completions", request.to_string())
+    }
+
+    pub fn chat_bytes(&self, body: impl Into<Bytes>) -> Answer {
+        self.send(Method::POST, "/v1/chat/completions", body)
+    }
+
+    /// Sends a chat and returns its body unread.
+    pub fn open(&self, request: &Value) -> Response<Body> {
+        let request = Request::post("/v1/chat/completions").body(Frames::whole(request.to_string())).unwrap();
+        wait(hearth_function::handle(self.clone(), request))
+    }
+}
+
+/// A chat of one message with further fields.
+pub fn hello(more: Value) -> Value {
+    let mut request = json!({"messages": [{"role": "user", "content": "Hi"}]});
+    for (name, value) in more.as_object().unwrap() {
+        request[name] = value.clone();
+    }
+    request
+}
+
+/// An error document as a host writes it.
+pub fn failure(kind: &str, message: &str) -> String {
+    json!({"kind": kind, "message": message}).to_string()
+}
+
+impl ports::Ports for World {
+    type Nn = Self;
+    type Settings = Self;
+
+    fn nn(&self) -> &Self {
+        self
+    }
+
+    fn settings(&self) -> &Self {
+        self
+    }
+}
+
+impl ports::Settings for World {
+    async fn get(&self, name: &str) -> Option<String> {
+        self.0.settings.get(name).cloned()
+    }
+}
+
+impl ports::Nn for World {
+    type Graph = Self;
+
+    async fn load_by_name(&self, name: &str) -> Result<Self, NnError> {
+        self.record(Event::Loaded(name.to_owned()));
+        match self.0.load_errors.get(name) {
+            Some(data) => Err(NnError { data: data.clone() }),
+            None => Ok(self.clone()),
+        }
+    }
+}
+
+impl ports::Graph for World {
+    type Context = Sequence;
+
+    fn init_execution_context(&self) -> Result<Sequence, NnError> {
+        if let Some(data) = &self.0.open_error {
+            return Err(NnError { data: data.clone() });
+        }
+        self.record(Event::Opened);
+        Ok(Sequence(self.clone()))
+    }
+}
+
+pub struct Sequence(World);
+
+impl Drop for Sequence {
+    fn drop(&mut self) {
+        self.0.record(Event::Dropped);
+    }
+}
+
+impl ports::Context for Sequence {
+    async fn compute(&mut self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, NnError> {
+        let document = match &inputs[..] {
+            [] => Value::Null,
+            [(name, tensor)] => {
+                assert_eq!((name.as_str(), tensor.ty), ("request", TensorType::U8));
+                assert_eq!(tensor.dimensions, [tensor.data.len() as u32]);
+                serde_json::from_slice(&tensor.data).expect("the request is JSON")
+            }
+            more => panic!("{} inputs", more.len()),
+        };
+        self.0.record(Event::Computed(document));
+        let step = self.0.0.steps.lock().unwrap().pop_front().expect("a compute after the last chunk");
+        let bytes = |data: Vec<u8>| Tensor { dimensions: vec![data.len() as u32], ty: TensorType::U8, data };
+        let tokens = |count: u8| Tensor { dimensions: vec![count.into()], ty: TensorType::I32, data: vec![0; 4 * usize::from(count)] };
+        match step {
+            Step::Text(text) => Ok(vec![("text".into(), bytes(text.into())), ("tokens".into(), tokens(1))]),
+            Step::End(text, reason) => {
+                let result = json!({
+                    "finish_reason": reason,
+                    "usage": {"prompt_tokens": 7, "cached_tokens": 2, "completion_tokens": 3},
+                    "timings": {"queue_ms": 0.1, "prefill_ms": 10.0, "decode_ms": 80.0}
+                });
+                Ok(vec![
+                    ("text".into(), bytes(text.into())),
+                    ("tokens".into(), tokens(0)),
+                    ("result".into(), bytes(result.to_string().into())),
+                ])
+            }
+            Step::Fail(data) => Err(NnError { data }),
+            Step::Raw(outputs) => Ok(outputs.into_iter().map(|(name, data)| (name.to_owned(), bytes(data))).collect()),
+            Step::Hang => std::future::pending().await,
+        }
+    }
+
+    async fn yield_now(&mut self) {
+        self.0.record(Event::Yielded);
+        let mut yielded = false;
+        std::future::poll_fn(move |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+/// A request's body in pieces; `Err` breaks it off.
+pub struct Frames {
+    pub frames: VecDeque<Result<Bytes, &'static str>>,
+    pub hint: SizeHint,
+}
+
+impl Frames {
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { frames: VecDeque::from([Ok(bytes.into())]), hint: SizeHint::default() }
+    }
+}
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        Poll::Ready(self.frames.pop_front().map(|piece| piece.map(Frame::data)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.hint.clone()
+    }
+}
+
+/// Polls a future once.
+pub fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Task::from_waker(Waker::noop()))
+}
+
+/// Polls a future until it is done. What these tests wait for is done after a few polls, or they fail.
+pub fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..100 {
+        if let Poll::Ready(value) = poll(future.as_mut()) {
+            return value;
+        }
+    }
+    panic!("not done after 100 polls");
+}
+
+/// The next frame of a body.
+pub fn frame(body: &mut Body) -> Option<String> {
+    wait(std::future::poll_fn(|task| Pin::new(&mut *body).poll_frame(task))).map(|frame| {
+        let Ok(frame) = frame;
+        String::from_utf8(frame.into_data().unwrap().to_vec()).expect("a frame is whole characters")
+    })
+}
+
+/// A whole answer.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: http::HeaderMap,
+    pub frames: Vec<String>,
+}
+
+impl Answer {
+    pub fn of(response: Response<Body>) -> Self {
+        let (parts, mut body) = response.into_parts();
+        let frames = std::iter::from_fn(|| frame(&mut body)).collect();
+        Self { status: parts.status, headers: parts.headers, frames }
+    }
+
+    pub fn text(&self) -> String {
+        self.frames.concat()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text()).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The documents of the events; `[DONE]` is a string.
+    pub fn events(&self) -> Vec<Value> {
+        events(&self.text())
+    }
+
+    /// `(param, code)` of OpenAI's envelope, whose form is checked.
+    pub fn error(&self) -> (Value, Value) {
+        let document = self.json();
+        let error = &document["error"];
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{document}");
+        assert!(error["type"].is_string(), "{document}");
+        assert_eq!(error.as_object().unwrap().len(), 4, "{document}");
+        (error["param"].clone(), error["code"].clone())
+    }
+
+    pub fn message(&self) -> String {
+        self.json()["error"]["message"].as_str().expect("a message").to_owned()
+    }
+}
+
+/// The documents of a piece of an event stream.
+pub fn events(text: &str) -> Vec<Value> {
+    let events = text.split_terminator("\n\n").map(|event| {
+        let data = event.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {event:?}"));
+        assert!(!data.contains('\n'), "{data:?}");
+        if data == "[DONE]" { Value::from(data) } else { serde_json::from_str(data).expect("an event is JSON") }
+    });
+    events.collect()
+}
