@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use wasi_preview1_component_adapter_provider::{WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER};
 use wit_component::ComponentEncoder;
 
+use crate::{command::works, system};
+
 const TARGET: &str = "wasm32-wasip1";
 
 /// What Debian calls a recent compiler, its cargo, the sources of its library, and the C library to link.
@@ -25,7 +27,7 @@ const DEBIAN_WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 const OLDEST: (u32, u32) = (1, 95);
 
 /// Builds the chat function and returns the component's path, `target/hearth_function.component.wasm`. What is up to date is not made again.
-pub fn build(workspace_root: &Path) -> Result<PathBuf> {
+pub(crate) fn build(workspace_root: &Path) -> Result<PathBuf> {
     let target = workspace_root.join("target");
     // A folder of its own: builds of the host and of the function then do not wait for one another's lock.
     let core = compile(workspace_root, &target.join("wasm"), "hearth-function", true)?;
@@ -35,7 +37,8 @@ pub fn build(workspace_root: &Path) -> Result<PathBuf> {
 }
 
 /// Builds the crate `package` whose manifest lies in `manifest_dir`, a `cdylib` of any workspace, and returns the component's path within `target_dir`.
-pub fn build_guest(manifest_dir: &Path, target_dir: &Path, package: &str) -> Result<PathBuf> {
+#[allow(dead_code)] // for tests of the host with guests of their own
+pub(crate) fn build_guest(manifest_dir: &Path, target_dir: &Path, package: &str) -> Result<PathBuf> {
     let core = compile(manifest_dir, target_dir, package, manifest_dir.join("Cargo.lock").exists())?;
     let component = target_dir.join(format!("{}.component.wasm", package.replace('-', "_")));
     encode(&core, &component)?;
@@ -154,7 +157,7 @@ fn has_target() -> bool {
 }
 
 fn add_target() -> bool {
-    if output("rustup", &["--version"]).is_none() {
+    if !works("rustup", &["--version"]) {
         return false;
     }
     eprintln!("Adding the target {TARGET} to the Rust toolchain (rustup target add {TARGET})");
@@ -196,41 +199,50 @@ fn linker() -> Result<PathBuf> {
         .context("there is no linker for wasm: `apt-get install lld` brings one")
 }
 
-/// Installs Debian's packages where that may be done without asking for a password, else says what to type.
+/// Installs Debian's packages where there is an apt-get.
 fn install_debian() -> Result<()> {
-    let line = format!("apt-get install --yes --no-install-recommends {}", DEBIAN_PACKAGES.join(" "));
-    if output("apt-get", &["--version"]).is_none() {
-        bail!(
-            "building the function needs Rust's target {TARGET}, which this compiler lacks. Where rustup is used, add it with: rustup target add {TARGET}"
-        );
-    }
-    let root = output("id", &["-u"]).is_some_and(|id| id.trim() == "0");
-    if !root && output("sudo", &["--non-interactive", "true"]).is_none() {
-        bail!(
-            "building the function needs a compiler for {TARGET}. rustup cannot bring it here; Debian can. Type this, then run the command again:\n    sudo {line}"
-        );
-    }
-    let prefix: &[&str] = if root { &[] } else { &["sudo", "--non-interactive"] };
-    let apt = |arguments: &[&str]| {
-        let words = [prefix, arguments].concat();
-        Command::new(words[0])
-            .args(&words[1..])
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    eprintln!("Installing Debian's compiler for {TARGET}, as rustup cannot bring one here: {line}");
-    let words: Vec<_> = line.split_whitespace().collect();
-    // The list of packages may be old, or empty in a container: then once more after an update.
-    if apt(&words) || (apt(&["apt-get", "update"]) && apt(&words)) {
-        return Ok(());
-    }
-    bail!("`{line}` failed; its messages are above. Without it, building the function needs `rustup target add {TARGET}` to work.")
+    ensure!(
+        works("apt-get", &["--version"]),
+        "building the function needs Rust's target {TARGET}, which this compiler lacks. Where rustup is used, add it with: rustup target add {TARGET}"
+    );
+    system::ensure(&DEBIAN_PACKAGES, "building the function, as rustup cannot add the target wasm32-wasip1 here")
 }
 
 /// What a program prints, if it runs and succeeds.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compilers_release_is_read_from_its_version() {
+        assert_eq!(release("rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)"), Some((1, 96)));
+        assert!(release("rustc 1.63.0").unwrap() < OLDEST);
+        assert_eq!(release("rustc"), None);
+    }
+
+    #[test]
+    fn a_component_is_made_again_only_when_its_module_is_newer() {
+        let folder = env::temp_dir().join(format!("hearth-component-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (core, component) = (folder.join("core.wasm"), folder.join("made.wasm"));
+        // The smallest module there is: a magic number and a version.
+        fs::write(&core, b"\0asm\x01\0\0\0").unwrap();
+        encode(&core, &component).unwrap();
+        let made = fs::read(&component).unwrap();
+        assert!(made.starts_with(b"\0asm\x0d\0\x01\0"), "a component's version");
+        fs::write(&component, b"mark").unwrap();
+        encode(&core, &component).unwrap();
+        assert_eq!(fs::read(&component).unwrap(), b"mark");
+        let later = SystemTime::now() + std::time::Duration::from_secs(10);
+        fs::File::options().append(true).open(&core).unwrap().set_modified(later).unwrap();
+        encode(&core, &component).unwrap();
+        assert_eq!(fs::read(&component).unwrap(), made);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "no partial file stays");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

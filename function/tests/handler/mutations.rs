@@ -106,6 +106,7 @@ fn no_request_breaks_the_handler() {
             }
             Err(error) => {
                 assert_eq!(error.status, 400);
+                assert!(error.json().len() < 2000);
                 let answer = World::new([]).chat_bytes(body);
                 assert_eq!(answer.status, 400);
                 named += usize::from(answer.error().0.is_string());
