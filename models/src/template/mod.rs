@@ -105,7 +105,7 @@ impl ChatTemplate {
         ];
         let extra = extra.iter().map(|(name, value)| (name.as_str(), Value::from(Serde(value))));
         // The last of a name counts: `extra` may set what is known.
-        let context: Value = known.into_iter().chain(extra).collect();
+        let context = Value::from_pairs(known.into_iter().chain(extra));
 
         let mut output = Output(Vec::new());
         let refuse = |error: Error| TemplateError::Render(describe(&error));
