@@ -1,0 +1,86 @@
+//! The operations on GPUs, as CubeCL kernels with no readback between them. They run wherever Burn's cube backend does (wgpu today).
+//!
+//! Weights stay quantized in memory and are dequantized in registers; activations and the KV cache are f32. Every kernel gives each row of a step its own units
+//! and sums in one fixed order, so that a row's result does not depend on the rows beside it.
+
+mod attention;
+mod elementwise;
+mod format;
+mod linear;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
+
+pub(crate) use format::{max_rows, pack};
+
+use crate::{
+    linear::PackedShape,
+    ops::{Activation, AttentionShape, KernelOps, RopeStyle},
+};
+
+/// `tensor` with its elements in row-major order and nothing between them, of 4 bytes each, as the kernels read them.
+fn contiguous(tensor: CubeTensor) -> CubeTensor {
+    assert_eq!(tensor.dtype.size(), 4, "GPU kernels read 32-bit tensors, got {:?}", tensor.dtype);
+    into_contiguous(tensor)
+}
+
+/// A grid of at least `cubes` cubes as x and z; WebGPU allows 65535 along an axis.
+fn grid(cubes: usize) -> (u32, u32) {
+    const WIDEST: usize = 32768;
+    let deep = cubes.div_ceil(WIDEST);
+    (cubes.div_ceil(deep) as u32, deep as u32)
+}
+
+impl KernelOps for CubeBackend {
+    fn linear(
+        x: FloatTensor<Self>,
+        codes: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        mins: FloatTensor<Self>,
+        shape: PackedShape,
+    ) -> FloatTensor<Self> {
+        linear::linear(x, codes, scales, mins, shape)
+    }
+
+    fn embed(
+        ids: IntTensor<Self>,
+        codes: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        mins: FloatTensor<Self>,
+        shape: PackedShape,
+    ) -> FloatTensor<Self> {
+        linear::embed(ids, codes, scales, mins, shape)
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        elementwise::rms_norm(x, weight, eps)
+    }
+
+    fn rope(
+        x: FloatTensor<Self>,
+        positions: IntTensor<Self>,
+        frequencies: FloatTensor<Self>,
+        head_dim: usize,
+        style: RopeStyle,
+    ) -> FloatTensor<Self> {
+        elementwise::rope(x, positions, frequencies, head_dim, style)
+    }
+
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        elementwise::gated(gate, up, activation)
+    }
+
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        positions: IntTensor<Self>,
+        sequences: IntTensor<Self>,
+        tables: IntTensor<Self>,
+        shape: AttentionShape,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        attention::attention(q, k, v, keys, values, attention::Places { positions, sequences, tables }, shape)
+    }
+}

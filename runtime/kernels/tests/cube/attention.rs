@@ -1,0 +1,108 @@
+//! Attention over the paged cache: grouped heads, windows, several sequences in scattered blocks, chunks of any size.
+
+use burn::tensor::Device;
+use hearth_kernels::{AttentionShape, Batch, KvCache, KvShape, Step, attention};
+
+use crate::{assert_near, gpu, reference, reference::Noise, tensor, values};
+
+/// A sequence with all its rows.
+struct Sequence {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    table: Vec<u32>,
+}
+
+impl Sequence {
+    fn new(noise: &mut Noise, len: usize, table: Vec<u32>, shape: AttentionShape) -> Self {
+        let width = shape.kv_heads * shape.head_dim;
+        // Queries large enough that the softmax is far from uniform.
+        let q = noise.floats(len * shape.heads * shape.head_dim).iter().map(|v| 3.0 * v).collect();
+        Self { q, k: noise.floats(len * width), v: noise.floats(len * width), table }
+    }
+}
+
+/// Runs steps of `(sequence, positions)` chunks and gives the outputs of each sequence's rows in order.
+fn run(sequences: &[Sequence], steps: &[Vec<(usize, std::ops::Range<usize>)>], shape: AttentionShape, device: &Device) -> Vec<Vec<f32>> {
+    let kv = KvShape { layers: 2, kv_heads: shape.kv_heads, head_dim: shape.head_dim };
+    let mut cache = KvCache::new(kv, 24, device);
+    let mut outs = vec![Vec::new(); sequences.len()];
+    let (wide, narrow) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    for chunks in steps {
+        let mut batch = Batch { tables: sequences.iter().map(|sequence| sequence.table.clone()).collect(), ..Batch::default() };
+        let (mut q, mut k, mut v) = (vec![], vec![], vec![]);
+        for (index, range) in chunks {
+            let sequence = &sequences[*index];
+            for position in range.clone() {
+                batch.tokens.push(0);
+                batch.positions.push(position as u32);
+                batch.sequences.push(*index as u32);
+            }
+            q.extend_from_slice(&sequence.q[range.start * wide..range.end * wide]);
+            k.extend_from_slice(&sequence.k[range.start * narrow..range.end * narrow]);
+            v.extend_from_slice(&sequence.v[range.start * narrow..range.end * narrow]);
+        }
+        let m = batch.tokens.len();
+        let step = Step::new(&batch, device);
+        let [q, k, v] = [tensor(&q, [m, wide], device), tensor(&k, [m, narrow], device), tensor(&v, [m, narrow], device)];
+        let out = values(attention(q, k, v, &mut cache, 1, &step, shape));
+        let mut rows = out.chunks_exact(wide);
+        for (index, range) in chunks {
+            for _ in range.clone() {
+                outs[*index].extend_from_slice(rows.next().expect("a row each"));
+            }
+        }
+    }
+    outs
+}
+
+const SHAPES: [AttentionShape; 4] = [
+    AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, window: None },
+    AttentionShape { heads: 4, kv_heads: 1, head_dim: 256, scale: 0.0625, window: Some(20) },
+    AttentionShape { heads: 2, kv_heads: 2, head_dim: 80, scale: 0.11, window: Some(1) },
+    AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, scale: 0.25, window: Some(500) },
+];
+
+#[test]
+fn rows_see_their_own_sequence_up_to_themselves() {
+    let Some(device) = gpu() else { return };
+    for shape in SHAPES {
+        let mut noise = Noise::new(20);
+        let sequences = [
+            Sequence::new(&mut noise, 150, vec![9, 3, 20, 1, 7, 12, 23, 0, 5, 2], shape),
+            Sequence::new(&mut noise, 17, vec![4, 22], shape),
+            Sequence::new(&mut noise, 1, vec![10], shape),
+        ];
+        let steps = [vec![(0, 0..100), (1, 0..16), (2, 0..1)], vec![(0, 100..149), (1, 16..17)], vec![(0, 149..150)]];
+        let got = run(&sequences, &steps, shape, &device);
+        for (index, (sequence, got)) in sequences.iter().zip(&got).enumerate() {
+            let wide = shape.heads * shape.head_dim;
+            for (position, (q, got)) in sequence.q.chunks_exact(wide).zip(got.chunks_exact(wide)).enumerate() {
+                let want = reference::attend(q, &sequence.k, &sequence.v, position, shape);
+                // The CPU may keep its cache in f16; the GPU's is f32.
+                assert_near(&format!("{shape:?}, sequence {index}, position {position}"), got, &want, |_| 5e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn neighbours_and_chunks_do_not_change_a_bit() {
+    let Some(device) = gpu() else { return };
+    for shape in SHAPES {
+        let mut noise = Noise::new(21);
+        let sequences =
+            [Sequence::new(&mut noise, 90, vec![9, 3, 20, 1, 7, 12], shape), Sequence::new(&mut noise, 40, vec![4, 22, 11], shape)];
+        let together = run(&sequences, &[vec![(0, 0..64), (1, 0..33)], vec![(1, 33..40), (0, 64..90)]], shape, &device);
+        let mut one_by_one: Vec<_> = (0..90).map(|position| vec![(0, position..position + 1)]).collect();
+        one_by_one.extend((0..40).map(|position| vec![(1, position..position + 1)]));
+        assert!(run(&sequences, &one_by_one, shape, &device) == together, "{shape:?}: one row at a time");
+        // The same sequence in other blocks.
+        let moved = [Sequence { table: vec![0, 1, 2, 3, 4, 5], ..clone(&sequences[0]) }];
+        assert!(run(&moved, &[vec![(0, 0..90)]], shape, &device)[0] == together[0], "{shape:?}: alone, in other blocks");
+    }
+}
+
+fn clone(sequence: &Sequence) -> Sequence {
+    Sequence { q: sequence.q.clone(), k: sequence.k.clone(), v: sequence.v.clone(), table: sequence.table.clone() }
+}
