@@ -1,17 +1,214 @@
 //! An execution context: one sequence, in tensor mode or in generate mode.
 
-use crate::{Error, NamedTensor};
+use std::time::Instant;
+
+use crate::{
+    Error, ErrorKind, Graph, NamedTensor, Tensor,
+    delivery::{self, Event, Receipt},
+    generation::Generation,
+    output::Chunk,
+    request::Request,
+    sequence::SequenceId,
+    served::{Task, Work},
+    worker::Command,
+};
 
 /// One sequence with its KV cache. Dropping it stops the sequence and frees its blocks.
 #[derive(Debug)]
-pub struct Context {}
+pub struct Context {
+    graph: Graph,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No call yet.
+    Fresh,
+    /// A generation that goes on.
+    Generate(Link),
+    /// Tensor mode.
+    Tensor(TensorLink),
+    /// The last chunk or an error has been returned.
+    Ended,
+}
+
+/// The way to the sequence on the engine's thread, and the chunks back.
+#[derive(Debug)]
+struct Link {
+    graph: Graph,
+    id: SequenceId,
+    receipt: Receipt,
+}
+
+#[derive(Debug)]
+struct TensorLink {
+    link: Link,
+    /// Tokens of the sequence.
+    length: usize,
+}
 
 impl Context {
-    /// wasi-nn's `compute`: see `docs/wasi-nn.md` for what each mode takes and returns. Cancel-safe: a dropped future loses no chunk.
+    pub(crate) fn new(graph: Graph) -> Self {
+        Self { graph, state: State::Fresh }
+    }
+
+    /// wasi-nn's `compute`: see `docs/wasi-nn.md` for what each mode takes and returns. Cancel-safe: a dropped future loses no chunk. (In tensor mode a dropped call's
+    /// tokens stay part of the sequence; its logits are not returned.)
     ///
     /// # Errors
     /// [`Error`]
-    pub async fn compute(&mut self, _inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>, Error> {
-        todo!()
+    pub async fn compute(&mut self, mut inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>, Error> {
+        if inputs.len() > 1 {
+            return Err(Error::invalid(format!("{} inputs were given; give one, or none for the next chunk", inputs.len())));
+        }
+        match inputs.pop() {
+            None => self.next_chunk().await,
+            Some((name, tensor)) if name == "request" => {
+                self.begin(&tensor.into_u8(&name)?)?;
+                self.next_chunk().await
+            }
+            Some((name, tensor)) if name == "input_ids" => {
+                let tokens = tensor.to_i32(&name)?;
+                self.extend(&tokens)?;
+                self.logits().await
+            }
+            Some((name, _)) => Err(Error::invalid(format!("unknown input `{name}`; give `request` or `input_ids`"))),
+        }
     }
+
+    /// Starts a generation.
+    fn begin(&mut self, document: &[u8]) -> Result<(), Error> {
+        match &self.state {
+            State::Fresh => {}
+            State::Generate(_) => {
+                return Err(Error::invalid("a generation is running in this context; make a new one for another request"));
+            }
+            State::Tensor(_) => return Err(Error::invalid("this context is in tensor mode; make a new one to generate")),
+            State::Ended => return Err(ended()),
+        }
+        let asked = Instant::now();
+        let request = Request::parse(document)?;
+        let prompt = request.prompt_tokens(self.graph.tokenizer(), self.graph.template())?;
+        self.graph.check_tokens(&prompt)?;
+        let context_length = self.graph.context_length();
+        if prompt.len() >= context_length {
+            return Err(too_long(prompt.len(), context_length, "the prompt has"));
+        }
+        let generation = Generation::new(request, &prompt, context_length, asked);
+        self.state = State::Generate(Link::start(&self.graph, prompt, Work::Generate(Box::new(generation)))?);
+        Ok(())
+    }
+
+    /// The next chunk of a generation.
+    async fn next_chunk(&mut self) -> Result<Vec<NamedTensor>, Error> {
+        let link = match &mut self.state {
+            State::Generate(link) => link,
+            State::Fresh => return Err(Error::invalid("nothing was asked for yet; give `request` or `input_ids`")),
+            State::Tensor(_) => return Err(Error::invalid("this context is in tensor mode; give `input_ids`")),
+            State::Ended => return Err(ended()),
+        };
+        match link.next().await {
+            Ok(Event::Chunk(chunk)) => Ok(chunk_tensors(chunk)),
+            Ok(Event::End(chunk, result)) => {
+                self.state = State::Ended;
+                let mut tensors = chunk_tensors(chunk);
+                tensors.push(("result".into(), Tensor::from_bytes(result.into_bytes())));
+                Ok(tensors)
+            }
+            Ok(Event::Logits(..)) => Err(self.end(Error::internal("a generation got logits"))),
+            Ok(Event::Failed(error)) | Err(error) => Err(self.end(error)),
+        }
+    }
+
+    /// Appends tokens in tensor mode.
+    fn extend(&mut self, tokens: &[i32]) -> Result<(), Error> {
+        if tokens.is_empty() {
+            return Err(Error::invalid("`input_ids` is empty; give at least one token"));
+        }
+        // A negative id becomes one that no vocabulary has.
+        let tokens: Vec<u32> = tokens.iter().map(|token| token.cast_unsigned()).collect();
+        self.graph.check_tokens(&tokens)?;
+        let context_length = self.graph.context_length();
+        let check =
+            |length: usize| if length > context_length { Err(too_long(length, context_length, "the sequence would have")) } else { Ok(()) };
+        match &mut self.state {
+            State::Fresh => {
+                let length = tokens.len();
+                check(length)?;
+                let link = Link::start(&self.graph, tokens, Work::Tensor)?;
+                self.state = State::Tensor(TensorLink { link, length });
+            }
+            State::Tensor(tensor) => {
+                check(tensor.length + tokens.len())?;
+                tensor.length += tokens.len();
+                tensor.link.append(tokens)?;
+            }
+            State::Generate(_) => return Err(Error::invalid("this context generates; make a new one for tensor mode")),
+            State::Ended => return Err(ended()),
+        }
+        Ok(())
+    }
+
+    /// The logits of the last call in tensor mode.
+    async fn logits(&mut self) -> Result<Vec<NamedTensor>, Error> {
+        let State::Tensor(tensor) = &mut self.state else { return Err(Error::internal("logits outside of tensor mode")) };
+        loop {
+            match tensor.link.next().await {
+                Ok(Event::Logits(length, logits)) if length == tensor.length => return Ok(vec![("logits".into(), Tensor::row(&logits))]),
+                // Those of an earlier call whose future was dropped.
+                Ok(Event::Logits(..)) => {}
+                Ok(Event::Failed(error)) | Err(error) => return Err(self.end(error)),
+                Ok(Event::Chunk(_) | Event::End(..)) => return Err(self.end(Error::internal("tensor mode got text"))),
+            }
+        }
+    }
+
+    /// Ends the context with `error`; a full queue leaves it as it was, so that the call can be made again.
+    fn end(&mut self, error: Error) -> Error {
+        self.state = if error.kind == ErrorKind::QueueFull { State::Fresh } else { State::Ended };
+        error
+    }
+}
+
+impl Link {
+    fn start(graph: &Graph, tokens: Vec<u32>, work: Work) -> Result<Self, Error> {
+        let (delivery, receipt) = delivery::channel();
+        let id = graph.next_sequence();
+        let task = Task { given: tokens.len(), tokens, work, delivery };
+        graph.tell(|graph| Command::Start(graph, id, Box::new(task)))?;
+        Ok(Self { graph: graph.clone(), id, receipt })
+    }
+
+    fn append(&self, tokens: Vec<u32>) -> Result<(), Error> {
+        self.graph.tell(|graph| Command::Append(graph, self.id, tokens))
+    }
+
+    async fn next(&mut self) -> Result<Event, Error> {
+        let (event, resumes) = self.receipt.next().await.ok_or_else(Error::shutting_down)?;
+        if resumes {
+            self.graph.tell(|graph| Command::Resume(graph, self.id))?;
+        }
+        Ok(event)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Without an engine there is nothing left to stop.
+        let _ = self.graph.tell(|graph| Command::Cancel(graph, self.id));
+    }
+}
+
+fn ended() -> Error {
+    Error::invalid("this context has ended; make a new one")
+}
+
+fn too_long(tokens: usize, context_length: usize, what: &str) -> Error {
+    let kind = ErrorKind::ContextLength { prompt_tokens: tokens, context_length };
+    let message = format!("{what} {tokens} tokens; the context holds {context_length}, the answer's included: give a shorter one");
+    Error::new(kind, message)
+}
+
+fn chunk_tensors(chunk: Chunk) -> Vec<NamedTensor> {
+    vec![("text".into(), Tensor::from_bytes(chunk.text.into_bytes())), ("tokens".into(), Tensor::from_i32(&chunk.tokens))]
 }

@@ -1,8 +1,25 @@
 //! The engine's handle: models by name, and the thread that serves them.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Sender},
+    },
+    thread,
+};
 
-use crate::{Context, Error};
+use hearth_models::Model;
+use tokio::sync::oneshot;
+
+use crate::{
+    Error, ErrorKind, Graph,
+    device::{self, Chosen},
+    graphs::{Graphs, LoadState},
+    memory,
+    worker::{self, Command, GraphId},
+};
 
 /// Which device to compute on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +52,13 @@ pub struct EngineOptions {
     pub load_cap: u64,
 }
 
+impl Default for EngineOptions {
+    /// Everything chosen by the engine; 32 sequences together, 64 waiting, and loading by bytes up to 1 GiB.
+    fn default() -> Self {
+        Self { device: DeviceChoice::Auto, threads: 0, context: 0, sequences: 32, queue: 64, kv_bytes: 0, load_cap: 1 << 30 }
+    }
+}
+
 /// Counters for tests and metrics, all since the start unless said otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -56,77 +80,148 @@ pub struct Stats {
 
 /// The engine. Clones share it; when the last handle, graph and context are gone its thread ends.
 #[derive(Debug, Clone)]
-pub struct Engine {}
+pub struct Engine(Arc<Shared>);
 
-/// A loaded model. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Graph {}
+/// What handles and loader threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: EngineOptions,
+    pub(crate) device: Chosen,
+    pub(crate) commands: Sender<Command>,
+    /// Held while a model is loaded.
+    pub(crate) loading: Mutex<()>,
+    graphs: Mutex<Graphs>,
+    stats: Arc<Mutex<Stats>>,
+    graph_ids: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn graphs(&self) -> MutexGuard<'_, Graphs> {
+        self.graphs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_graph(&self) -> GraphId {
+        self.graph_ids.fetch_add(1, Ordering::Relaxed)
+    }
+}
 
 impl Engine {
     /// Probes the device and starts the engine's thread.
     ///
     /// # Errors
     /// When a GPU was demanded and none was found: what was probed.
-    pub fn start(_options: EngineOptions) -> Result<Self, Error> {
-        todo!()
+    pub fn start(options: EngineOptions) -> Result<Self, Error> {
+        let device = device::choose(options.device, options.threads)?;
+        let (commands, received) = mpsc::channel();
+        let stats = Arc::new(Mutex::new(Stats::default()));
+        let published = stats.clone();
+        spawn("hearth-engine", move || worker::run(&received, &published))?;
+        let shared =
+            Shared { options, device, commands, loading: Mutex::new(()), graphs: Mutex::default(), stats, graph_ids: AtomicU64::new(0) };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// What it computes on and why, for people: "CPU (AVX512-VNNI, 2 threads): no GPU found".
     pub fn device_description(&self) -> String {
-        todo!()
+        self.0.device.description.clone()
     }
 
-    /// Begins loading the GGUF at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`.
-    pub fn add_model(&self, _name: &str, _path: PathBuf) {
-        todo!()
+    /// Begins loading the GGUF at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`. A name that is there already is
+    /// loaded anew.
+    pub fn add_model(&self, name: &str, path: PathBuf) {
+        let state = self.0.graphs().add(name, LoadState::Loading);
+        let shared = self.0.clone();
+        let (loader, label) = (state.clone(), name.to_owned());
+        let spawned = spawn("hearth-load", move || {
+            loader.send_replace(match shared.load_file(&path) {
+                Ok(graph) => LoadState::Ready(graph),
+                Err(error) => {
+                    tracing::error!(model = label, %error, "loading failed");
+                    LoadState::Failed(error)
+                }
+            });
+        });
+        if let Err(error) = spawned {
+            state.send_replace(LoadState::Failed(error));
+        }
+    }
+
+    /// Serves a model that is loaded already as `name`. It must lie on this engine's device.
+    ///
+    /// # Errors
+    /// `load_failed` when its KV cache does not fit.
+    pub fn add_loaded(&self, name: &str, model: Model) -> Result<Graph, Error> {
+        let graph = self.0.serve(model)?;
+        self.0.graphs().add(name, LoadState::Ready(graph.clone()));
+        Ok(graph)
     }
 
     /// Waits until `name` is loaded or has failed.
     ///
     /// # Errors
     /// `load_failed` with the reason, or `model_not_found`.
-    pub async fn ready(&self, _name: &str) -> Result<Graph, Error> {
-        todo!()
+    pub async fn ready(&self, name: &str) -> Result<Graph, Error> {
+        let mut state = self.0.graphs().watch(name)?;
+        let state = state.wait_for(|state| !matches!(state, LoadState::Loading)).await;
+        let state = state.map_err(|_| Error::new(ErrorKind::LoadFailed, format!("model `{name}` was replaced while it was loading")))?;
+        answer(name, &state)
     }
 
     /// wasi-nn's `load-by-name`. Never waits.
     ///
     /// # Errors
     /// `model_not_found`, `loading`, `load_failed`.
-    pub fn load_by_name(&self, _name: &str) -> Result<Graph, Error> {
-        todo!()
+    pub fn load_by_name(&self, name: &str) -> Result<Graph, Error> {
+        let state = self.0.graphs().watch(name)?;
+        answer(name, &state.borrow())
     }
 
     /// wasi-nn's `load`: a GGUF by its bytes, shared by hash.
     ///
     /// # Errors
-    /// `model_too_large`, `load_failed`.
-    pub async fn load(&self, _bytes: Vec<u8>) -> Result<Graph, Error> {
-        todo!()
+    /// `model_too_large`, `unsupported_encoding`, `load_failed`.
+    pub async fn load(&self, bytes: Vec<u8>) -> Result<Graph, Error> {
+        if bytes.len() as u64 > self.0.options.load_cap {
+            let (size, cap) = (memory::size(bytes.len() as u64), memory::size(self.0.options.load_cap));
+            return Err(Error::new(
+                ErrorKind::ModelTooLarge,
+                format!("the model has {size}, the host takes at most {cap}: load it by name"),
+            ));
+        }
+        if !bytes.starts_with(b"GGUF") {
+            return Err(Error::new(ErrorKind::UnsupportedEncoding, "the bytes are not a GGUF file; give a whole one"));
+        }
+        let (done, loaded) = oneshot::channel();
+        let shared = self.0.clone();
+        spawn("hearth-load", move || {
+            // Whoever asked may be gone: then the graph is dropped and unloaded again.
+            let _ = done.send(shared.load_bytes(&bytes));
+        })?;
+        loaded.await.unwrap_or_else(|_| Err(Error::internal("the loader has ended without an answer")))
     }
 
     /// Counters now, summed over models.
     pub fn stats(&self) -> Stats {
-        todo!()
+        *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Names of the models that were added, in order.
     pub fn models(&self) -> Vec<String> {
-        todo!()
+        self.0.graphs().names()
     }
 }
 
-impl Graph {
-    /// wasi-nn's `init-execution-context`.
-    ///
-    /// # Errors
-    /// `shutting_down`
-    pub fn init_execution_context(&self) -> Result<Context, Error> {
-        todo!()
+fn answer(name: &str, state: &LoadState) -> Result<Graph, Error> {
+    match state {
+        LoadState::Ready(graph) => Ok(graph.clone()),
+        LoadState::Loading => Err(Error::new(ErrorKind::Loading, format!("model `{name}` is being loaded: try again in a moment"))),
+        LoadState::Failed(error) => {
+            Err(Error { kind: error.kind.clone(), message: format!("model `{name}` could not be loaded: {}", error.message) })
+        }
     }
+}
 
-    /// The longest sequence that it takes, in tokens.
-    pub fn context_length(&self) -> usize {
-        todo!()
-    }
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(body);
+    spawned.map(drop).map_err(|error| Error::internal(format!("no thread could be started: {error}")))
 }

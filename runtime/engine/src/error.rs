@@ -2,7 +2,7 @@
 
 /// wasi-nn's `error-code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the names are wasi-nn's own
 pub enum ErrorCode {
     InvalidArgument,
     InvalidEncoding,
@@ -17,7 +17,7 @@ pub enum ErrorCode {
 
 /// What kind of failure, as `docs/wasi-nn.md` lists them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the table in `docs/wasi-nn.md` describes them
 pub enum ErrorKind {
     InvalidRequest,
     ContextLength { prompt_tokens: usize, context_length: usize },
@@ -43,14 +43,79 @@ pub struct Error {
     pub message: String,
 }
 
+impl ErrorKind {
+    /// The kind's name in `error.data()`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::ContextLength { .. } => "context_length",
+            Self::ModelNotFound => "model_not_found",
+            Self::Loading => "loading",
+            Self::LoadFailed => "load_failed",
+            Self::QueueFull => "queue_full",
+            Self::OutOfMemory => "out_of_memory",
+            Self::ModelTooLarge => "model_too_large",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::Timeout => "timeout",
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidRequest, message)
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    pub(crate) fn shutting_down() -> Self {
+        Self::new(ErrorKind::ShuttingDown, "the engine has stopped")
+    }
+
     /// The standard code that carries this kind.
     pub fn code(&self) -> ErrorCode {
-        todo!()
+        match self.kind {
+            ErrorKind::InvalidRequest => ErrorCode::InvalidArgument,
+            ErrorKind::ContextLength { .. } | ErrorKind::ModelTooLarge => ErrorCode::TooLarge,
+            ErrorKind::ModelNotFound => ErrorCode::NotFound,
+            ErrorKind::UnsupportedEncoding => ErrorCode::InvalidEncoding,
+            ErrorKind::Timeout => ErrorCode::Timeout,
+            ErrorKind::Internal => ErrorCode::Unknown,
+            ErrorKind::Loading | ErrorKind::LoadFailed | ErrorKind::QueueFull | ErrorKind::OutOfMemory | ErrorKind::ShuttingDown => {
+                ErrorCode::RuntimeError
+            }
+        }
     }
 
     /// The JSON document that wasi-nn's `error.data()` returns.
     pub fn data(&self) -> String {
-        todo!()
+        let mut data = serde_json::json!({"kind": self.kind.name(), "message": self.message});
+        if let ErrorKind::ContextLength { prompt_tokens, context_length } = self.kind {
+            data["prompt_tokens"] = prompt_tokens.into();
+            data["context_length"] = context_length.into();
+        }
+        data.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_names_the_kind_and_for_a_long_prompt_both_numbers() {
+        let kind = ErrorKind::ContextLength { prompt_tokens: 9000, context_length: 8192 };
+        let error = Error::new(kind, "too long");
+        assert_eq!(error.code(), ErrorCode::TooLarge);
+        assert_eq!(error.data(), r#"{"kind":"context_length","message":"too long","prompt_tokens":9000,"context_length":8192}"#);
+        assert_eq!(Error::invalid("no").data(), r#"{"kind":"invalid_request","message":"no"}"#);
     }
 }

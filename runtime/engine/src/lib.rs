@@ -4,12 +4,32 @@
 //! Used by `hearth-host` (which shows it to wasm guests as `wasi:nn`) and by the native binary (which hands it to the handler directly). Knows no HTTP, no OpenAI
 //! JSON and no wasmtime. The contract is `docs/wasi-nn.md`.
 
+mod blocks;
 mod context;
+mod delivery;
+mod device;
 mod engine;
 mod error;
+mod generation;
+mod graph;
+mod graphs;
+mod loader;
+mod memory;
+mod output;
+mod request;
+mod rng;
+mod runner;
+mod sampler;
+mod scheduler;
+mod sequence;
+mod served;
 mod tensor;
+mod worker;
 
 pub use context::Context;
-pub use engine::{DeviceChoice, Engine, EngineOptions, Graph, Stats};
+pub use engine::{DeviceChoice, Engine, EngineOptions, Stats};
 pub use error::{Error, ErrorCode, ErrorKind};
+pub use graph::Graph;
 pub use tensor::{NamedTensor, Tensor, TensorType};
+
+pub use hearth_models::{catalog, gguf};

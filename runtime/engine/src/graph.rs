@@ -1,0 +1,82 @@
+//! A loaded model as its users hold it: what can be answered without the engine's thread, and the way to it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+    mpsc::Sender,
+};
+
+use hearth_models::{template::ChatTemplate, tokenizer::Tokenizer};
+
+use crate::{
+    Context, Error,
+    sequence::SequenceId,
+    worker::{Command, GraphId},
+};
+
+/// A loaded model. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Graph(pub(crate) Arc<GraphShared>);
+
+#[derive(Debug)]
+pub(crate) struct GraphShared {
+    pub(crate) id: GraphId,
+    pub(crate) commands: Sender<Command>,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: Option<ChatTemplate>,
+    pub(crate) context_length: usize,
+    /// Token ids below this may be computed.
+    pub(crate) vocabulary: usize,
+    pub(crate) sequences: AtomicU64,
+}
+
+impl Graph {
+    /// wasi-nn's `init-execution-context`.
+    ///
+    /// # Errors
+    /// `shutting_down`
+    pub fn init_execution_context(&self) -> Result<Context, Error> {
+        Ok(Context::new(self.clone()))
+    }
+
+    /// The longest sequence that it takes, in tokens.
+    pub fn context_length(&self) -> usize {
+        self.0.context_length
+    }
+
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.0.tokenizer
+    }
+
+    pub(crate) fn template(&self) -> Option<&ChatTemplate> {
+        self.0.template.as_ref()
+    }
+
+    /// That the network has a row for each of `tokens`.
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), Error> {
+        let vocabulary = self.0.vocabulary;
+        match tokens.iter().find(|token| **token as usize >= vocabulary) {
+            None => Ok(()),
+            Some(token) => {
+                Err(Error::invalid(format!("token {} is not in the vocabulary: give 0 to {}", token.cast_signed(), vocabulary - 1)))
+            }
+        }
+    }
+
+    /// A number above all before it.
+    pub(crate) fn next_sequence(&self) -> SequenceId {
+        self.0.sequences.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends the thread a command for this model.
+    pub(crate) fn tell(&self, command: impl FnOnce(GraphId) -> Command) -> Result<(), Error> {
+        self.0.commands.send(command(self.0.id)).map_err(|_| Error::shutting_down())
+    }
+}
+
+impl Drop for GraphShared {
+    fn drop(&mut self) {
+        // Without an engine there is nothing left to unload.
+        let _ = self.commands.send(Command::Unload(self.id));
+    }
+}

@@ -1,0 +1,120 @@
+//! The JSON document that starts a generation, and the tokens that it asks to continue. `docs/wasi-nn.md` describes its fields.
+
+use hearth_models::{template::ChatTemplate, tokenizer::Tokenizer};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use crate::{Error, sampler::Sampling};
+
+/// The longest document that is parsed.
+const MAX_BYTES: usize = 16 << 20;
+/// Stop strings of a request, and bytes of each: what is held back of a text is at most as long as one.
+const MAX_STOPS: usize = 16;
+const MAX_STOP_BYTES: usize = 512;
+
+/// A generation's request, checked for all that does not depend on the model.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    messages: Option<Value>,
+    prompt: Option<String>,
+    tokens: Option<Vec<u32>>,
+    #[serde(default)]
+    tools: Value,
+    #[serde(default)]
+    template: Map<String, Value>,
+    /// Tokens to generate at most; without it, as many as fit the context.
+    pub(crate) max_tokens: Option<usize>,
+    /// Texts that end the generation.
+    #[serde(default)]
+    pub(crate) stop: Vec<String>,
+    /// Go on after an end token.
+    #[serde(default)]
+    pub(crate) ignore_end: bool,
+    /// How tokens are chosen.
+    #[serde(default)]
+    pub(crate) sampling: Sampling,
+}
+
+impl Request {
+    pub(crate) fn parse(document: &[u8]) -> Result<Self, Error> {
+        if document.len() > MAX_BYTES {
+            return Err(Error::invalid(format!("the request has {} bytes; give at most {MAX_BYTES}", document.len())));
+        }
+        let request: Self =
+            serde_json::from_slice(document).map_err(|error| Error::invalid(format!("the request is not valid: {error}")))?;
+        request.check()?;
+        Ok(request)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let given = usize::from(self.messages.is_some()) + usize::from(self.prompt.is_some()) + usize::from(self.tokens.is_some());
+        if given != 1 {
+            return Err(Error::invalid(format!("the request has {given} of `messages`, `prompt` and `tokens`; give exactly one")));
+        }
+        if !matches!(&self.messages, None | Some(Value::Array(_))) {
+            return Err(Error::invalid("`messages` is not an array"));
+        }
+        if !matches!(&self.tools, Value::Null | Value::Array(_)) {
+            return Err(Error::invalid("`tools` is not an array"));
+        }
+        if self.max_tokens == Some(0) {
+            return Err(Error::invalid("`max_tokens` is 0; give at least 1"));
+        }
+        if self.stop.len() > MAX_STOPS {
+            return Err(Error::invalid(format!("`stop` has {} strings; give at most {MAX_STOPS}", self.stop.len())));
+        }
+        if let Some(stop) = self.stop.iter().find(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
+            return Err(Error::invalid(format!("a string of `stop` has {} bytes; give 1 to {MAX_STOP_BYTES}", stop.len())));
+        }
+        self.sampling.check()
+    }
+
+    /// The tokens of the prompt: of the rendered template, the text, or as given.
+    pub(crate) fn prompt_tokens(&self, tokenizer: &Tokenizer, template: Option<&ChatTemplate>) -> Result<Vec<u32>, Error> {
+        let tokens = match (&self.messages, &self.prompt, &self.tokens) {
+            (Some(messages), ..) => {
+                let template =
+                    template.ok_or_else(|| Error::invalid("this model has no chat template: give `prompt` instead of `messages`"))?;
+                let tools = match &self.tools {
+                    Value::Array(tools) if tools.is_empty() => &Value::Null,
+                    tools => tools,
+                };
+                let text = template.render(messages, tools, true, &self.template).map_err(|error| Error::invalid(error.to_string()))?;
+                encode(tokenizer, &text)?
+            }
+            (None, Some(text), _) => encode(tokenizer, text)?,
+            (None, None, tokens) => tokens.clone().unwrap_or_default(),
+        };
+        if tokens.is_empty() {
+            return Err(Error::invalid("the prompt has no tokens; give at least one"));
+        }
+        Ok(tokens)
+    }
+}
+
+/// The tokens of a text with control tokens written out. Many templates write the begin token themselves, and the tokenizer adds it too: one is enough.
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, Error> {
+    let mut tokens = tokenizer.encode(text, true, true).map_err(|error| Error::invalid(error.to_string()))?;
+    if let (Some(bos), [first, second, ..]) = (tokenizer.bos(), &tokens[..])
+        && *first == bos
+        && *second == bos
+    {
+        tokens.remove(0);
+    }
+    Ok(tokens)
+}
+
+/// A seed: any 64-bit integer, signed or not, or null.
+pub(crate) fn seed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    number
+        .map(|number| {
+            let seed = number.as_u64().or_else(|| number.as_i64().map(i64::cast_unsigned));
+            seed.ok_or_else(|| de::Error::custom(format!("`seed` is {number}; give a 64-bit integer")))
+        })
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+use super::*;
+
+#[track_caller]
+fn refused(document: &str, expected: &str) {
+    let error = Request::parse(document.as_bytes()).unwrap_err();
+    assert_eq!(error.kind, crate::ErrorKind::InvalidRequest);
+    assert!(error.message.contains(expected), "{:?} does not say {expected:?}", error.message);
+}
+
+#[test]
+fn absent_fields_have_the_documented_defaults() {
+    let request = Request::parse(br#"{"prompt": "Hi"}"#).unwrap();
+    assert_eq!(request.max_tokens, None);
+    assert!(!request.ignore_end && request.stop.is_empty());
+    assert_eq!(request.sampling, Sampling::default());
+    assert_eq!((request.sampling.temperature, request.sampling.top_p, request.sampling.repeat_penalty), (1.0, 1.0, 1.0));
+}
+
+#[test]
+fn a_seed_is_any_64_bit_integer() {
+    let seed =
+        |text: &str| Request::parse(format!(r#"{{"prompt": "x", "sampling": {{"seed": {text}}}}}"#).as_bytes()).map(|r| r.sampling.seed);
+    assert_eq!(seed("42").unwrap(), Some(42));
+    assert_eq!(seed("-1").unwrap(), Some(u64::MAX));
+    assert_eq!(seed("18446744073709551615").unwrap(), Some(u64::MAX));
+    assert_eq!(seed("null").unwrap(), None);
+    assert!(seed("1.5").unwrap_err().message.contains("seed"));
+}
+
+#[test]
+fn a_bad_request_names_what_is_wrong() {
+    refused("{", "not valid");
+    refused(r#"{"prompt": "x", "max_token": 3}"#, "`max_token`");
+    refused(r#"{"prompt": "x", "sampling": {"topk": 3}}"#, "`topk`");
+    refused(r#"{"prompt": "x", "sampling": {"top_p": 7}}"#, "sampling.top_p");
+    refused("{}", "0 of `messages`, `prompt` and `tokens`");
+    refused(r#"{"prompt": "x", "tokens": [1]}"#, "exactly one");
+    refused(r#"{"messages": "Hi"}"#, "`messages` is not an array");
+    refused(r#"{"messages": [], "tools": {}}"#, "`tools` is not an array");
+    refused(r#"{"prompt": "x", "max_tokens": 0}"#, "max_tokens");
+    refused(r#"{"prompt": "x", "max_tokens": -1}"#, "not valid");
+    refused(r#"{"prompt": "x", "stop": [""]}"#, "`stop`");
+    refused(&format!(r#"{{"prompt": "x", "stop": ["{}"]}}"#, "y".repeat(MAX_STOP_BYTES + 1)), "513 bytes");
+    refused(&format!(r#"{{"prompt": "x", "stop": [{}"a"]}}"#, "\"a\",".repeat(MAX_STOPS)), "17 strings");
+    refused(&format!(r#"{{"prompt": "{}"}}"#, "y".repeat(MAX_BYTES)), "at most 16777216");
+}
