@@ -80,6 +80,18 @@ fn when_blocks_are_short_the_youngest_gives_its_own_to_the_oldest() {
 }
 
 #[test]
+fn a_short_sequence_does_not_overtake_one_that_waits_for_blocks() {
+    let mut scheduler = scheduler(8, 3, 0, 4);
+    scheduler.add(0, 8);
+    assert_eq!(step(&mut scheduler), [(0, 0, 8)]);
+    scheduler.add(1, 8);
+    scheduler.add(2, 1);
+    assert_eq!(step(&mut scheduler), [(0, 8, 1)]);
+    scheduler.remove(0);
+    assert_eq!(step(&mut scheduler), [(2, 0, 1), (1, 0, 7)]);
+}
+
+#[test]
 fn after_the_cache_is_lost_all_are_computed_anew() {
     let mut scheduler = scheduler(8, 2, 0, 10);
     scheduler.add(0, 3);

@@ -1,0 +1,9 @@
+//! The engine through its door, over a network whose answers are known.
+
+mod client;
+mod generate;
+mod loading;
+mod real;
+mod sharing;
+mod tensor;
+mod toy;
