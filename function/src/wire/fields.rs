@@ -100,7 +100,7 @@ pub(crate) fn wrong_type(path: &str, expected: &str, got: &Value) -> ApiError {
 }
 
 fn out_of_range(path: &str, got: &Value, low: &impl std::fmt::Display, high: &impl std::fmt::Display) -> ApiError {
-    ApiError::parameter(path, format!("Invalid '{path}': {got} is not within {low} and {high}.")).code("invalid_value")
+    ApiError::parameter(path, format!("Invalid '{path}': {got} is not between {low} and {high}.")).code("invalid_value")
 }
 
 /// What a value is, with its article.
