@@ -66,7 +66,7 @@ pub trait Context: Send + 'static {
 
 /// Configuration values by name.
 pub trait Settings: Send + Sync {
-    /// The value, `None` where it is not set. Names in use: `models` (comma-separated catalog names; the first is the default).
+    /// The value, `None` where it is not set. Names in use: `models` (comma-separated catalog names; the first is the default), `max_body_bytes` (largest request body).
     fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send;
 }
 
