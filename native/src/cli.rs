@@ -1,0 +1,188 @@
+//! What can be typed.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A self-hosted chat-model service.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hearth",
+    version,
+    about = "Hearth: chat models on your own machine, over HTTP or in the terminal",
+    after_help = "Examples:
+  hearth pull                     fetch and verify the default model (98 MB)
+  hearth chat                     chat with it in the terminal
+  hearth serve                    serve it at http://127.0.0.1:18789, as OpenAI's API and as a page to chat
+  hearth models                   what else there is
+
+Models lie in $HEARTH_MODELS, by default ~/.local/share/hearth/models.
+HEARTH_LOG=info (or debug) says more on standard error.",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve models over HTTP: OpenAI's API and a page to chat
+    #[command(after_help = "Examples:
+  hearth serve
+  hearth serve --listen 0.0.0.0:8080 --model smollm2-135m-instruct --model ./other.gguf
+  curl http://127.0.0.1:18789/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
+
+It ends on SIGINT or SIGTERM after the answers under way; a second signal ends it at once.")]
+    Serve(ServeArgs),
+    /// Chat with a model in the terminal
+    #[command(after_help = "Examples:
+  hearth chat
+  hearth chat --system 'You answer in one sentence.' --verbose
+  echo 'What is the capital of France?' | hearth chat
+
+Each line is a message; lines between two lines of \"\"\" are one. Ctrl-C stops an answer, at the prompt it ends the chat. /help lists the commands.")]
+    Chat(ChatArgs),
+    /// Fetch a model and verify it; resumes what was interrupted
+    #[command(after_help = "Examples:
+  hearth pull                                                   the default model
+  hearth pull gemma-3-270m                                      a model of the catalog (hearth models)
+  hearth pull ./my.gguf --sha256 HEX --name mine                a file of this machine
+  hearth pull https://example.com/my.gguf --sha256 HEX          an address
+
+A file gets its name only after its hash fits. HF_ENDPOINT and HF_TOKEN are honoured for sources on the hub; the token is sent to that host alone.")]
+    Pull(PullArgs),
+    /// Compute the hashes of models again and compare them
+    #[command(after_help = "Examples:
+  hearth verify                   all that are here
+  hearth verify gemma-3-270m")]
+    Verify(VerifyArgs),
+    /// List the models: what they are for, what is here, sizes, licences
+    #[command(after_help = "Examples:
+  hearth models
+  hearth models --path smollm2-135m-instruct      where its file lies")]
+    Models(ModelsArgs),
+}
+
+/// How the engine computes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EngineArgs {
+    /// Where to compute; `auto` takes a GPU when there is one
+    #[arg(long, value_enum, default_value = "auto", env = "HEARTH_DEVICE")]
+    pub(crate) device: Device,
+    /// Threads of the CPU kernels; 0 takes the physical cores
+    #[arg(long, value_name = "N", default_value_t = 0, env = "HEARTH_THREADS")]
+    pub(crate) threads: usize,
+    /// The longest context of a chat in tokens, prompt and answer together; 0 takes the model's own
+    #[arg(long, value_name = "TOKENS", default_value_t = 0, env = "HEARTH_CONTEXT")]
+    pub(crate) context: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// A GPU when there is one, else the CPU
+    Auto,
+    Cpu,
+    /// A GPU, or an error that says what was probed
+    Gpu,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:18789", env = "HEARTH_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// A model of the catalog (`hearth models`) or the path of a GGUF file; can be repeated, the first is the default
+    #[arg(long = "model", value_name = "NAME|PATH")]
+    pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// Chats computed together; further ones wait
+    #[arg(long, value_name = "N", default_value_t = 32, env = "HEARTH_SEQUENCES", value_parser = at_least_one)]
+    pub(crate) sequences: usize,
+    /// Chats that may wait; further ones are answered 503
+    #[arg(long, value_name = "N", default_value_t = 256, env = "HEARTH_QUEUE")]
+    pub(crate) queue: usize,
+    /// Seconds that answers under way may take after a signal to end
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "HEARTH_DRAIN")]
+    pub(crate) drain: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChatArgs {
+    /// A model of the catalog (`hearth models`) or the path of a GGUF file; without one the default model
+    #[arg(value_name = "NAME|PATH")]
+    pub(crate) model: Option<String>,
+    /// What the model is told before the first message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// 0 takes the likeliest token each time; higher is more varied
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.7)]
+    pub(crate) temperature: f64,
+    /// The same seed gives the same answers
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// The longest answer in tokens; without it the context is the limit
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_tokens: Option<usize>,
+    /// Show tokens per second after each answer
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// A model of the catalog, the path of a file, or an address; without one the default model
+    #[arg(value_name = "NAME|PATH|URL")]
+    pub(crate) what: Option<String>,
+    /// The sha256 that the file of a path or address must have
+    #[arg(long, value_name = "HEX")]
+    pub(crate) sha256: Option<String>,
+    /// The name to give it; without one it is made from the file's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Models to verify; without any, all that are here
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArgs {
+    /// Print only where the file of this model lies
+    #[arg(long, value_name = "NAME")]
+    pub(crate) path: Option<String>,
+    /// The weights folder, for scripts
+    #[arg(long, conflicts_with = "path")]
+    pub(crate) folder: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+/// The weights folder.
+pub(crate) fn models_dir() -> anyhow::Result<PathBuf> {
+    hearth_engine::catalog::models_dir()
+        .ok_or_else(|| anyhow::anyhow!("no home folder is set: say where models lie with HEARTH_MODELS=/some/folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

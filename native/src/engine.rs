@@ -1,0 +1,19 @@
+//! The engine from the command line's words.
+
+use hearth_engine::{DeviceChoice, Engine, EngineOptions};
+
+use crate::cli::{Device, EngineArgs};
+
+/// Of [`Engine::load`], which nothing in this binary calls: models come by path.
+const LOAD_CAP: u64 = 0;
+
+/// Starts an engine for `sequences` chats at once and `queue` that wait.
+pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize) -> anyhow::Result<Engine> {
+    let device = match args.device {
+        Device::Auto => DeviceChoice::Auto,
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Gpu => DeviceChoice::Gpu,
+    };
+    let options = EngineOptions { device, threads: args.threads, context: args.context, sequences, queue, kv_bytes: 0, load_cap: LOAD_CAP };
+    Ok(Engine::start(options)?)
+}

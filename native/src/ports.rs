@@ -1,0 +1,132 @@
+//! The handler's ports over the engine in this process: the same nouns on both sides, so that what stands here only renames.
+
+use std::sync::Arc;
+
+use hearth_engine::{Context, Engine, Error, Graph};
+use hearth_function::{
+    Body,
+    ports::{self, NnError, Tensor, TensorType},
+};
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+/// All ports of a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Ports(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    nn: Nn,
+    settings: Settings,
+}
+
+impl Ports {
+    /// Serves the models of these names, the first as the default.
+    pub(crate) fn new(engine: Engine, models: &[String]) -> Self {
+        Self(Arc::new(Inner { nn: Nn(engine), settings: Settings { models: models.join(",") } }))
+    }
+}
+
+impl ports::Ports for Ports {
+    type Nn = Nn;
+    type Settings = Settings;
+
+    fn nn(&self) -> &Nn {
+        &self.0.nn
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+}
+
+/// Answers requests with the handler.
+pub(crate) struct Handler(pub(crate) Ports);
+
+impl hearth_server::Handler for Handler {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        hearth_function::handle(self.0.clone(), request).await
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Settings {
+    models: String,
+}
+
+impl ports::Settings for Settings {
+    async fn get(&self, name: &str) -> Option<String> {
+        (name == "models").then(|| self.models.clone())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Nn(Engine);
+
+impl ports::Nn for Nn {
+    type Graph = NativeGraph;
+
+    async fn load_by_name(&self, name: &str) -> Result<NativeGraph, NnError> {
+        self.0.load_by_name(name).map(NativeGraph).map_err(error)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct NativeGraph(Graph);
+
+impl ports::Graph for NativeGraph {
+    type Context = NativeContext;
+
+    fn init_execution_context(&self) -> Result<NativeContext, NnError> {
+        self.0.init_execution_context().map(NativeContext).map_err(error)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct NativeContext(Context);
+
+impl ports::Context for NativeContext {
+    async fn compute(&mut self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, NnError> {
+        let inputs = inputs.into_iter().map(|(name, tensor)| (name, into_engine(tensor))).collect();
+        let outputs = self.0.compute(inputs).await.map_err(error)?;
+        Ok(outputs.into_iter().map(|(name, tensor)| (name, from_engine(tensor))).collect())
+    }
+
+    async fn yield_now(&mut self) {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn error(error: Error) -> NnError {
+    NnError { data: error.data() }
+}
+
+fn into_engine(tensor: Tensor) -> hearth_engine::Tensor {
+    use hearth_engine::TensorType as To;
+    let ty = match tensor.ty {
+        TensorType::Fp16 => To::Fp16,
+        TensorType::Fp32 => To::Fp32,
+        TensorType::Fp64 => To::Fp64,
+        TensorType::Bf16 => To::Bf16,
+        TensorType::U8 => To::U8,
+        TensorType::I32 => To::I32,
+        TensorType::I64 => To::I64,
+    };
+    hearth_engine::Tensor { dimensions: tensor.dimensions, ty, data: tensor.data }
+}
+
+fn from_engine(tensor: hearth_engine::Tensor) -> Tensor {
+    use hearth_engine::TensorType as From;
+    let ty = match tensor.ty {
+        From::Fp16 => TensorType::Fp16,
+        From::Fp32 => TensorType::Fp32,
+        From::Fp64 => TensorType::Fp64,
+        From::Bf16 => TensorType::Bf16,
+        From::U8 => TensorType::U8,
+        From::I32 => TensorType::I32,
+        From::I64 => TensorType::I64,
+    };
+    Tensor { dimensions: tensor.dimensions, ty, data: tensor.data }
+}

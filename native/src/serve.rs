@@ -1,0 +1,65 @@
+//! `hearth serve`: the handler, the engine and the listener in one process.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hearth_engine::Engine;
+use hearth_server::{Options, bind, shutdown_signal};
+
+use crate::{
+    cli::ServeArgs,
+    engine,
+    ports::{Handler, Ports},
+    select::{Selected, select},
+};
+
+/// Serves until a signal ends it.
+pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(args));
+    // A model that is still being read must not hold up an end that was asked for.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    // The port first: it costs nothing to find out that it is taken.
+    let listener = bind(args.listen).await?;
+    let address = listener.local_addr()?;
+    let models = select(&args.models)?;
+    let engine = engine::start(&args.engine, args.sequences, args.queue)?;
+    for model in &models {
+        engine.add_model(&model.name, model.path.clone());
+    }
+    let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
+    let handler = Arc::new(Handler(Ports::new(engine.clone(), &names)));
+    // Every chat that may run or wait has its request, and some are left for lists and pages.
+    let requests = args.sequences.saturating_add(args.queue).saturating_add(64);
+    let options = Options {
+        requests,
+        connections: requests.saturating_mul(2).max(1024),
+        drain: Duration::from_secs(args.drain),
+        ..Options::default()
+    };
+    // Requests are taken while models load: they are told so (503), and /health turns 200 at the right moment.
+    let serving = hearth_server::serve(listener, handler, shutdown_signal(), options);
+    let announced = async {
+        announce(&engine, &models, address).await?;
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    tokio::select! {
+        served = serving => Ok(served?),
+        failed = announced => failed,
+    }
+}
+
+/// Says that all is ready; fails when a model does not load, for a service that can never answer should not look like one.
+async fn announce(engine: &Engine, models: &[Selected], address: SocketAddr) -> anyhow::Result<()> {
+    let mut lines = String::new();
+    for (at, model) in models.iter().enumerate() {
+        let graph = engine.ready(&model.name).await?;
+        let default = if at == 0 && models.len() > 1 { ", the default" } else { "" };
+        lines += &format!("  model   {} ({} tokens of context{default})\n", model.name, graph.context_length());
+    }
+    println!("Hearth is ready at http://{address}\n{lines}  device  {}", engine.device_description());
+    Ok(())
+}
