@@ -11,7 +11,7 @@ use burn::tensor::{
 };
 use burn_cubecl::CubeDevice;
 use cubecl::{
-    device::{WgpuDevice, WgpuDeviceKind},
+    device::{WgpuBackend, WgpuDevice, WgpuDeviceKind},
     wgpu::AutoGraphicsApi,
 };
 
@@ -37,7 +37,7 @@ pub struct Gpu {
     pub name: String,
     /// What it is.
     pub kind: GpuKind,
-    /// The graphics API that reaches it: `vulkan`, `metal`, `dx12` or `gl`.
+    /// The graphics API that reaches it: `vulkan`, `metal` or `dx12`.
     pub backend: String,
     /// Its driver's name and version, as far as it tells.
     pub driver: String,
@@ -95,7 +95,8 @@ fn initialize(device: &Device) -> Result<(), WgpuInitError> {
 
 /// The graphics adapters of this machine, GPUs first and software last; empty where there is no graphics API at all. Probed once a process, before anything is opened.
 ///
-/// All are reached through one graphics API, the first of the platform's that has a GPU, or failing that the first that has anything: the one on which Burn opens them.
+/// All are reached through one graphics API, the first of the platform's that has a GPU, or failing that the first that has anything. OpenGL is not asked: what it
+/// alone reaches is too old to compute with.
 pub fn gpus() -> Vec<Gpu> {
     // The instance is kept: Vulkan's loader is not safe against instances that come and go on several threads.
     static FOUND: OnceLock<(Vec<Gpu>, Vec<wgpu::Instance>)> = OnceLock::new();
@@ -110,12 +111,18 @@ pub fn gpus() -> Vec<Gpu> {
 fn probe(instances: &mut Vec<wgpu::Instance>) -> Vec<Gpu> {
     let mut software = Vec::new();
     for backend in AutoGraphicsApi::chain() {
+        let pin = match backend {
+            wgpu::Backend::Vulkan => WgpuBackend::Vulkan,
+            wgpu::Backend::Metal => WgpuBackend::Metal,
+            wgpu::Backend::Dx12 => WgpuBackend::Dx12,
+            _ => continue,
+        };
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
             backends: backend.into(),
             ..wgpu::InstanceDescriptor::new_without_display_handle()
         });
         let adapters = ready(instance.enumerate_adapters(backend.into()));
-        let found = list(&adapters);
+        let found = list(&adapters, pin);
         instances.push(instance);
         if found.iter().any(|gpu| gpu.kind != GpuKind::Software) {
             return found;
@@ -137,7 +144,7 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// The adapters with the numbers under which Burn knows them: each kind counts from 0, and software adapters have no number.
-fn list(adapters: &[wgpu::Adapter]) -> Vec<Gpu> {
+fn list(adapters: &[wgpu::Adapter], pin: WgpuBackend) -> Vec<Gpu> {
     let mut counts = [0; 4];
     let mut number = |kind: usize| {
         counts[kind] += 1;
@@ -162,7 +169,7 @@ fn list(adapters: &[wgpu::Adapter]) -> Vec<Gpu> {
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             memory: memory(adapter),
             max_buffer: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
-            device: Device::new(WgpuDevice::new(selector)),
+            device: Device::new(WgpuDevice::new(selector).on(pin)),
         });
     }
     gpus.sort_by_key(|gpu| gpu.kind);

@@ -13,8 +13,11 @@ use crate::linear::PackedShape;
 
 /// Units that share an output feature. They read neighbouring words.
 const LANES: u32 = 16;
-/// Output features of a cube.
-const FEATURES: u32 = 8;
+/// Output features that a unit computes side by side, so that each element of `x` is read once for all of them.
+const SIDE: u32 = 4;
+/// Units along the output features, and features of a cube.
+const TALL: u32 = 4;
+const FEATURES: u32 = TALL * SIDE;
 /// Rows of `x` that one pass over the weights serves, for few rows and for many.
 const FEW: u32 = 1;
 const MANY: u32 = 8;
@@ -38,7 +41,7 @@ pub(super) fn linear(x: CubeTensor, codes: CubeTensor, scales: CubeTensor, mins:
         linear_kernel::launch_unchecked(
             &out.client.clone(),
             CubeCount::Static(wide, tiles, deep),
-            CubeDim::new_2d(LANES, FEATURES),
+            CubeDim::new_2d(LANES, TALL),
             x.into_buffer_arg(),
             codes.into_buffer_arg(),
             scales.into_buffer_arg(),
@@ -54,7 +57,7 @@ pub(super) fn linear(x: CubeTensor, codes: CubeTensor, scales: CubeTensor, mins:
     out
 }
 
-/// A cube computes `FEATURES` outputs of `tile` rows. Each lane takes every `LANES`-th word of its feature's weights; the lanes' sums meet in shared memory and are
+/// A cube computes `FEATURES` outputs of `tile` rows. Each lane takes every `LANES`-th word of its features' weights; the lanes' sums meet in shared memory and are
 /// added in order. Every product is an explicit `fma`, so that compilers have no freedom to round the variants of this kernel differently.
 #[cube(launch_unchecked)]
 fn linear_kernel(
@@ -71,93 +74,114 @@ fn linear_kernel(
 ) {
     let word_len = comptime!(format.word_len());
     let quantized = comptime!(format.kind == Kind::Quantized);
+    let count = comptime!((SIDE * tile) as usize);
     let lane = UNIT_POS_X;
-    let feature = (CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X) * FEATURES + UNIT_POS_Y;
+    let feature = (CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X) * FEATURES + UNIT_POS_Y * SIDE;
     let first = CUBE_POS_Y * tile;
+    let words = (columns + (word_len - 1u32)) / word_len;
 
-    let mut sums = Array::<f32>::new(comptime!(tile as usize));
-    let mut parts = Array::<f32>::new(comptime!(tile as usize));
+    // Features and rows past the last read the last again, and are not written.
     let mut starts = Array::<u32>::new(comptime!(tile as usize));
     #[unroll]
     for row in 0..tile {
-        sums[row as usize] = 0.0f32;
-        // Rows past the last read the last again, and are not written.
         starts[row as usize] = min(first + row, m - 1u32) * columns;
     }
+    let mut bases = Array::<u32>::new(comptime!(SIDE as usize));
+    #[unroll]
+    for side in 0..SIDE {
+        bases[side as usize] = min(feature + side, rows - 1u32) * words;
+    }
+    // Of feature `side` and row `row` at `side * tile + row`: what is summed so far, and of this word.
+    let mut sums = Array::<f32>::new(count);
+    let mut parts = Array::<f32>::new(count);
+    #[unroll]
+    for index in 0..count {
+        sums[index] = 0.0f32;
+    }
+    // One element of each row of `x`, and each row's total over this word.
+    let mut values = Array::<f32>::new(comptime!(tile as usize));
+    let mut totals = Array::<f32>::new(comptime!(tile as usize));
+    let mut loaded = Array::<u32>::new(comptime!(SIDE as usize));
 
-    if feature < rows {
-        let words = (columns + (word_len - 1u32)) / word_len;
-        let mut word_index = lane;
-        while word_index < words {
-            let word = codes[(feature * words + word_index) as usize];
-            let column = word_index * word_len;
-            if quantized {
-                let group = (feature * words + word_index) / comptime!(format.group_words);
-                let scale = scales[group as usize];
-                #[unroll]
-                for row in 0..tile {
-                    parts[row as usize] = 0.0f32;
-                }
-                #[unroll]
-                for index in 0..word_len {
-                    let weight = element(word, index, format);
-                    #[unroll]
-                    for row in 0..tile {
-                        let value = x[(starts[row as usize] + column + index) as usize];
-                        parts[row as usize] = fma(weight, value, parts[row as usize]);
-                    }
-                }
-                #[unroll]
-                for row in 0..tile {
-                    sums[row as usize] = fma(scale, parts[row as usize], sums[row as usize]);
+    let mut word = lane;
+    while word < words {
+        #[unroll]
+        for side in 0..SIDE {
+            loaded[side as usize] = codes[(bases[side as usize] + word) as usize];
+        }
+        #[unroll]
+        for row in 0..tile {
+            totals[row as usize] = 0.0f32;
+        }
+        #[unroll]
+        for index in 0..count {
+            parts[index] = 0.0f32;
+        }
+        #[unroll]
+        for index in 0..word_len {
+            let column = word * word_len + index;
+            #[unroll]
+            for row in 0..tile {
+                if quantized {
+                    values[row as usize] = x[(starts[row as usize] + column) as usize];
+                } else {
+                    // The last word of a row may be partly filled.
+                    let value = x[(starts[row as usize] + min(column, columns - 1u32)) as usize];
+                    values[row as usize] = select(column < columns, value, 0.0f32);
                 }
                 if comptime!(format.mins) {
-                    let minimum = -mins[group as usize];
-                    #[unroll]
-                    for row in 0..tile {
-                        let mut total = 0.0f32;
-                        #[unroll]
-                        for index in 0..word_len {
-                            total += x[(starts[row as usize] + column + index) as usize];
-                        }
-                        sums[row as usize] = fma(minimum, total, sums[row as usize]);
-                    }
-                }
-            } else {
-                #[unroll]
-                for index in 0..word_len {
-                    let weight = element(word, index, format);
-                    // The last word of a row may be partly filled.
-                    if column + index < columns {
-                        #[unroll]
-                        for row in 0..tile {
-                            let value = x[(starts[row as usize] + column + index) as usize];
-                            sums[row as usize] = fma(weight, value, sums[row as usize]);
-                        }
-                    }
+                    totals[row as usize] += values[row as usize];
                 }
             }
-            word_index += LANES;
+            #[unroll]
+            for side in 0..SIDE {
+                let weight = element(loaded[side as usize], index, format);
+                #[unroll]
+                for row in 0..tile {
+                    let at = comptime!((side * tile + row) as usize);
+                    parts[at] = fma(weight, values[row as usize], parts[at]);
+                }
+            }
         }
+        #[unroll]
+        for side in 0..SIDE {
+            #[unroll]
+            for row in 0..tile {
+                let at = comptime!((side * tile + row) as usize);
+                if quantized {
+                    let group = ((bases[side as usize] + word) / comptime!(format.group_words)) as usize;
+                    sums[at] = fma(scales[group], parts[at], sums[at]);
+                    if comptime!(format.mins) {
+                        sums[at] = fma(-mins[group], totals[row as usize], sums[at]);
+                    }
+                } else {
+                    sums[at] += parts[at];
+                }
+            }
+        }
+        word += LANES;
     }
 
-    let mut shared = Shared::<[f32]>::new_slice(comptime!((LANES * FEATURES * tile) as usize));
+    let mut shared = Shared::<[f32]>::new_slice(comptime!((LANES * TALL * SIDE * tile) as usize));
     #[unroll]
-    for row in 0..tile {
-        shared[((UNIT_POS_Y * LANES + lane) * tile + row) as usize] = sums[row as usize];
+    for index in 0..count {
+        shared[(UNIT_POS_Y * LANES + lane) as usize * count + index] = sums[index];
     }
     sync_cube();
-    // Lane r adds up row r of the tile.
-    if lane < tile {
-        if feature < rows {
-            if first + lane < m {
+    // The lanes share out the sums to add up.
+    let mut index = lane;
+    while index < comptime!(SIDE * tile) {
+        let (side, row) = (index / tile, index % tile);
+        if feature + side < rows {
+            if first + row < m {
                 let mut sum = 0.0f32;
                 for other in 0..LANES {
-                    sum += shared[((UNIT_POS_Y * LANES + other) * tile + lane) as usize];
+                    sum += shared[(UNIT_POS_Y * LANES + other) as usize * count + index as usize];
                 }
-                out[((first + lane) * rows + feature) as usize] = sum;
+                out[((first + row) * rows + feature + side) as usize] = sum;
             }
         }
+        index += LANES;
     }
 }
 
