@@ -140,7 +140,7 @@ impl PreTokenizer {
             for piece in pieces {
                 let mut at = 0;
                 for found in pattern.find_iter(piece) {
-                    let found = found.map_err(TokenizerError::encode)?;
+                    let found = found.map_err(|error| TokenizerError::Encode(format!("the text does not split into words: {error}")))?;
                     finer.extend([&piece[at..found.start()], found.as_str()].into_iter().filter(|part| !part.is_empty()));
                     at = found.end();
                 }

@@ -21,6 +21,8 @@ pub(super) struct Spm {
     /// The tokens of single bytes, for characters that are not in the vocabulary.
     bytes: Vec<Option<u32>>,
     unknown: Option<u32>,
+    /// Bytes of the longest token: nothing longer needs to be looked up.
+    longest: usize,
 }
 
 /// A piece of the text; an empty one has been merged into its left neighbour.
@@ -72,7 +74,8 @@ impl Spm {
         }
         let byte = |byte: u8| ids.get(&format!("<0x{byte:02X}>")).or_else(|| ids.get(std::str::from_utf8(&[byte]).ok()?)).copied();
         let bytes = (0..=u8::MAX).map(byte).collect();
-        Ok(Self { bytes, scores, unknown: vocab.unknown, ids })
+        let longest = ids.keys().map(String::len).max().unwrap_or(0);
+        Ok(Self { bytes, scores, unknown: vocab.unknown, longest, ids })
     }
 
     /// Appends the tokens of `text`, whose spaces are [`SPACE`]s.
@@ -89,7 +92,9 @@ impl Spm {
         let consider = |pieces: &[Piece], merges: &mut BinaryHeap<Merge>, left: Option<usize>, right: Option<usize>| {
             let (Some(left), Some(right)) = (left, right) else { return };
             let pair = &text[pieces[left].start..pieces[right].end];
-            if let Some(&id) = self.ids.get(pair) {
+            if pair.len() <= self.longest
+                && let Some(&id) = self.ids.get(pair)
+            {
                 merges.push(Merge { score: self.scores[id as usize], left, right, size: pair.len() });
             }
         };

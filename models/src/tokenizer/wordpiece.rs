@@ -1,10 +1,11 @@
 //! WordPiece as BERT models use it: cleaned and lowercased words, each taken apart by the longest tokens from its beginning.
+//!
+//! Cleaning and splitting are Hugging Face's. Taking apart is written here: theirs tries ends from the word's own, which for a word of a megabyte takes hours, or
+//! gives words up that llama.cpp takes apart; here no try is longer than the longest token.
 
 use tokenizers::{
-    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-    models::{bpe::Vocab as Ids, wordpiece::WordPiece},
-    normalizers::BertNormalizer,
-    pre_tokenizers::bert::BertPreTokenizer,
+    NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, models::bpe::Vocab as Ids,
+    normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
 };
 
 use super::{TokenizerError, spm::SPACE, vocab::Vocab};
@@ -14,7 +15,11 @@ use crate::gguf::Gguf;
 #[derive(Debug)]
 pub(super) struct Words {
     normalizer: BertNormalizer,
-    model: WordPiece,
+    ids: Ids,
+    /// Bytes of the longest token.
+    longest: usize,
+    /// Stands for a word that cannot be taken apart.
+    unknown: u32,
 }
 
 impl Words {
@@ -24,15 +29,8 @@ impl Words {
         let unknown = vocab
             .unknown
             .ok_or_else(|| TokenizerError::metadata("tokenizer.ggml.unknown_token_id", "missing; WordPiece needs it".into()))?;
-        let model = WordPiece::builder()
-            .vocab(ids)
-            .unk_token(vocab.tokens[unknown as usize].text.clone())
-            // GGUF marks the beginnings of words instead of their continuations.
-            .continuing_subword_prefix(String::new())
-            .max_input_chars_per_word(usize::MAX)
-            .build()
-            .map_err(|error| TokenizerError::metadata("tokenizer.ggml.tokens", error.to_string()))?;
-        Ok(Self { normalizer: BertNormalizer::new(true, true, strip_accents, lowercase), model })
+        let longest = ids.keys().map(String::len).max().unwrap_or(0);
+        Ok(Self { normalizer: BertNormalizer::new(true, true, strip_accents, lowercase), ids, longest, unknown })
     }
 
     /// Appends the tokens of `text`.
@@ -42,9 +40,25 @@ impl Words {
         let mut words = PreTokenizedString::from(text);
         BertPreTokenizer.pre_tokenize(&mut words).map_err(TokenizerError::encode)?;
         for (word, ..) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            let tokens = self.model.tokenize(&format!("{SPACE}{word}")).map_err(TokenizerError::encode)?;
-            output.extend(tokens.iter().map(|token| token.id));
+            // GGUF marks the beginnings of words instead of their continuations.
+            self.take_apart(&format!("{SPACE}{word}"), output);
         }
         Ok(())
+    }
+
+    fn take_apart(&self, word: &str, output: &mut Vec<u32>) {
+        let begin = output.len();
+        let mut rest = word;
+        while !rest.is_empty() {
+            let limit = rest.floor_char_boundary(self.longest);
+            let ends = rest[..limit].char_indices().map(|(at, char)| at + char.len_utf8()).rev();
+            let Some((end, id)) = ends.filter_map(|end| Some((end, *self.ids.get(&rest[..end])?))).next() else {
+                output.truncate(begin);
+                output.push(self.unknown);
+                return;
+            };
+            output.push(id);
+            rest = &rest[end..];
+        }
     }
 }
