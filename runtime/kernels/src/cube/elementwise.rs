@@ -1,5 +1,7 @@
 //! Norm, rotary embedding and gated activation: little arithmetic, one pass over memory each.
 
+use std::f32::consts::FRAC_2_PI;
+
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{ops::numeric::empty_device_dtype, tensor::CubeTensor};
 use cubecl::prelude::*;
@@ -154,7 +156,7 @@ fn rope_kernel(
 /// by π/2 in three parts, then the minimax polynomials of Moshier's Cephes library (`sinf`, `cosf`).
 #[cube]
 fn wave(angle: f32, phase: u32) -> f32 {
-    let quarter = (angle * 0.636_619_77f32 + 0.5f32).floor();
+    let quarter = (angle * FRAC_2_PI + 0.5f32).floor();
     let mut r = angle - quarter * 1.570_312_5f32;
     r -= quarter * 4.837_513e-4f32;
     r -= quarter * 7.549_79e-8f32;
@@ -162,7 +164,7 @@ fn wave(angle: f32, phase: u32) -> f32 {
     let r2 = r * r;
     let sine = ((-1.951_529_6e-4f32 * r2 + 8.332_161e-3f32) * r2 - 1.666_665_5e-1f32) * r2 * r + r;
     let cosine = ((2.443_315_7e-5f32 * r2 - 1.388_731_6e-3f32) * r2 + 4.166_664_6e-2f32) * r2 * r2 - 0.5f32 * r2 + 1.0f32;
-    let value = select(turn % 2u32 == 0u32, sine, cosine);
+    let value = select((turn & 1u32) == 0u32, sine, cosine);
     select(turn >= 2u32, -value, value)
 }
 
@@ -201,7 +203,7 @@ fn gated_kernel(gate: &[f32], up: &[f32], out: &mut [f32], elements: u32, #[comp
         // GELU's ½(1 + tanh u) is σ(2u); a shader's own tanh overflows on some drivers.
         let mut slope = x;
         if comptime!(!silu) {
-            slope = 1.595_769_1f32 * x * (0.044_715f32 * x * x + 1.0f32);
+            slope = 1.595_769_f32 * x * (0.044_715f32 * x * x + 1.0f32);
         }
         // Beyond 80, σ is 0 in f32 and exp would overflow.
         let sigmoid = 1.0f32 / (1.0f32 + min(-slope, 80.0f32).exp());

@@ -153,7 +153,7 @@ fn half_value(bits: u32) -> f32 {
     // A subnormal is its mantissa times 2^-24; a normal one needs its exponent moved from bias 15 to bias 127.
     let value = select(
         magnitude < 0x400u32,
-        f32::cast_from(magnitude) * 5.9604644775390625e-8f32,
+        f32::cast_from(magnitude) * 5.960_464_5e-8_f32,
         f32::reinterpret((magnitude << 13u32) + 0x3800_0000u32),
     );
     select(bits > 0x7fffu32, -value, value)

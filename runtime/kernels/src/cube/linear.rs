@@ -78,7 +78,7 @@ fn linear_kernel(
     let lane = UNIT_POS_X;
     let feature = (CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X) * FEATURES + UNIT_POS_Y * SIDE;
     let first = CUBE_POS_Y * tile;
-    let words = (columns + (word_len - 1u32)) / word_len;
+    let words = columns.div_ceil(word_len);
 
     // Features and rows past the last read the last again, and are not written.
     let mut starts = Array::<u32>::new(comptime!(tile as usize));
@@ -172,14 +172,12 @@ fn linear_kernel(
     let mut index = lane;
     while index < comptime!(SIDE * tile) {
         let (side, row) = (index / tile, index % tile);
-        if feature + side < rows {
-            if first + row < m {
-                let mut sum = 0.0f32;
-                for other in 0..LANES {
-                    sum += shared[(UNIT_POS_Y * LANES + other) as usize * count + index as usize];
-                }
-                out[((first + row) * rows + feature + side) as usize] = sum;
+        if feature + side < rows && first + row < m {
+            let mut sum = 0.0f32;
+            for other in 0..LANES {
+                sum += shared[(UNIT_POS_Y * LANES + other) as usize * count + index as usize];
             }
+            out[((first + row) * rows + feature + side) as usize] = sum;
         }
         index += LANES;
     }
@@ -234,7 +232,7 @@ fn embed_kernel(
     #[comptime] format: Format,
 ) {
     let word_len = comptime!(format.word_len());
-    let words = (columns + (word_len - 1u32)) / word_len;
+    let words = columns.div_ceil(word_len);
     let position = (CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X) * UNITS + UNIT_POS_X;
     if position < n * words {
         let index = position / words;

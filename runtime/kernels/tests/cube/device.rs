@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hearth_kernels::{GpuKind, gpus};
+use hearth_kernels::gpus;
 
 use crate::{gpu, tensor, values};
 
@@ -24,7 +24,7 @@ fn adapters_are_described_and_open_twice() {
 
 const CHILD: &str = "HEARTH_TEST_NO_VULKAN";
 
-/// A process whose Vulkan loader finds no driver, and one in which no graphics library can be loaded at all.
+/// A process whose Vulkan loader finds no driver.
 #[test]
 fn no_driver_is_no_panic() {
     if std::env::var_os(CHILD).is_some() {
@@ -44,5 +44,4 @@ fn no_driver_is_no_panic() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains("probed: "), "{out}\n{err}");
     assert!(!err.contains("panicked"), "{err}");
-    let _ = GpuKind::Software;
 }
