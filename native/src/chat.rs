@@ -48,8 +48,12 @@ struct Chat {
 }
 
 enum Answer {
-    Whole { result: Value },
+    /// It came to its end, with this result.
+    Whole(Value),
+    /// Ctrl-C ended it.
     Stopped,
+    /// Nobody reads standard output any more.
+    Unread,
 }
 
 impl Chat {
@@ -104,9 +108,11 @@ impl Chat {
             // The context is dropped with the future: that is what stops the sequence.
             _ = tokio::signal::ctrl_c() => Ok(Answer::Stopped),
         };
-        println!();
+        if matches!(answer, Ok(Answer::Unread)) || writeln!(io::stdout()).is_err() {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
         match answer {
-            Ok(Answer::Whole { result }) => {
+            Ok(Answer::Whole(result)) => {
                 if result["finish_reason"] == "length" {
                     eprintln!("(the answer reached the limit of tokens)");
                 }
@@ -114,7 +120,7 @@ impl Chat {
                     eprintln!("{}", figures(&result));
                 }
             }
-            Ok(Answer::Stopped) => eprintln!("(stopped)"),
+            Ok(Answer::Stopped | Answer::Unread) => eprintln!("(stopped)"),
             Err(error) => {
                 self.messages.pop();
                 let cure = match error.kind {
@@ -149,12 +155,14 @@ async fn answer(graph: &Graph, request: Value, said: &mut String) -> Result<Answ
     loop {
         let outputs = context.compute(std::mem::take(&mut inputs)).await?;
         let text = String::from_utf8_lossy(bytes(&outputs, "text").unwrap_or_default());
-        print!("{text}");
-        // A token is worth showing at once; a closed pipe shows in the next print.
-        let _ = io::stdout().flush();
+        let mut out = io::stdout();
+        // A token is worth showing at once.
+        if write!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            return Ok(Answer::Unread);
+        }
         said.push_str(&text);
         if let Some(result) = bytes(&outputs, "result") {
-            return Ok(Answer::Whole { result: serde_json::from_slice(result).unwrap_or_default() });
+            return Ok(Answer::Whole(serde_json::from_slice(result).unwrap_or_default()));
         }
     }
 }

@@ -77,6 +77,9 @@ pub(crate) struct EngineArgs {
     /// The longest context of a chat in tokens, prompt and answer together; 0 takes the model's own
     #[arg(long, value_name = "TOKENS", default_value_t = 0, env = "HEARTH_CONTEXT")]
     pub(crate) context: usize,
+    /// Memory for chats under way (the KV cache) in MiB; 0 chooses from what is free
+    #[arg(long, value_name = "MIB", default_value_t = 0, env = "HEARTH_CACHE_MEMORY")]
+    pub(crate) cache_memory: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,7 +96,7 @@ pub(crate) struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:18789", env = "HEARTH_LISTEN")]
     pub(crate) listen: SocketAddr,
-    /// A model of the catalog (`hearth models`) or the path of a GGUF file; can be repeated, the first is the default
+    /// A model of the catalog (`hearth models`), the path of a GGUF file, or NAME=PATH; can be repeated, the first is the default
     #[arg(long = "model", value_name = "NAME|PATH")]
     pub(crate) models: Vec<String>,
     #[command(flatten)]
@@ -102,7 +105,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = 32, env = "HEARTH_SEQUENCES", value_parser = at_least_one)]
     pub(crate) sequences: usize,
     /// Chats that may wait; further ones are answered 503
-    #[arg(long, value_name = "N", default_value_t = 256, env = "HEARTH_QUEUE")]
+    #[arg(long, value_name = "N", default_value_t = 128, env = "HEARTH_QUEUE")]
     pub(crate) queue: usize,
     /// Seconds that answers under way may take after a signal to end
     #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "HEARTH_DRAIN")]

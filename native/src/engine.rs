@@ -14,6 +14,14 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize) -> anyhow
         Device::Cpu => DeviceChoice::Cpu,
         Device::Gpu => DeviceChoice::Gpu,
     };
-    let options = EngineOptions { device, threads: args.threads, context: args.context, sequences, queue, kv_bytes: 0, load_cap: LOAD_CAP };
+    let options = EngineOptions {
+        device,
+        threads: args.threads,
+        context: args.context,
+        sequences,
+        queue,
+        kv_bytes: args.cache_memory.saturating_mul(1 << 20),
+        load_cap: LOAD_CAP,
+    };
     Ok(Engine::start(options)?)
 }

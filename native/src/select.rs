@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use hearth_engine::catalog::{Catalog, Check, ModelEntry, verify};
 
-use crate::{cli::models_dir, progress::Progress, text};
+use crate::{cli::models_dir, progress::Progress};
 
 /// A model to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +28,10 @@ pub(crate) fn select(words: &[String]) -> anyhow::Result<Vec<Selected>> {
         selected.push(of_catalog(catalog.default_model(), &models_dir()?)?);
     }
     for word in words {
-        let model = if is_path(word) {
-            of_path(Path::new(word))?
+        let model = if let Some((name, path)) = word.split_once('=') {
+            of_path(Some(name), Path::new(path))?
+        } else if is_path(word) {
+            of_path(None, Path::new(word))?
         } else {
             let dir = models_dir()?;
             of_catalog(Catalog::with_local(&dir)?.find(word)?, &dir)?
@@ -38,23 +40,26 @@ pub(crate) fn select(words: &[String]) -> anyhow::Result<Vec<Selected>> {
             if other.path == model.path {
                 continue;
             }
-            anyhow::bail!(
-                "two models would be called `{}`: {} and {}; rename one of the files",
-                model.name,
-                other.path.display(),
-                model.path.display()
-            );
+            let (one, other) = (other.path.display(), model.path.display());
+            anyhow::bail!("two models would be called `{}`: {one} and {other}; give one a name of its own: --model NAME=PATH", model.name);
         }
         selected.push(model);
     }
     Ok(selected)
 }
 
-fn of_path(path: &Path) -> anyhow::Result<Selected> {
+/// A file, by the name that was given or else its own.
+fn of_path(name: Option<&str>, path: &Path) -> anyhow::Result<Selected> {
     let metadata = path.metadata().with_context(|| format!("cannot read the model {}", path.display()))?;
     anyhow::ensure!(metadata.is_file(), "{} is not a file: name the .gguf file itself", path.display());
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(Selected { name: text::model_name(&file), path: path.to_owned() })
+    let name = name.map_or_else(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), str::to_owned);
+    // Names stand in a list with commas.
+    anyhow::ensure!(
+        !name.is_empty() && !name.contains(','),
+        "`{name}` cannot be the name of {}: say another with --model NAME=PATH",
+        path.display()
+    );
+    Ok(Selected { name, path: path.to_owned() })
 }
 
 fn of_catalog(model: &ModelEntry, dir: &Path) -> anyhow::Result<Selected> {
@@ -63,4 +68,25 @@ fn of_catalog(model: &ModelEntry, dir: &Path) -> anyhow::Result<Selected> {
         bar.get_or_insert_with(|| Progress::new(&format!("verifying {}", model.name), Some(total))).set(done);
     })?;
     Ok(Selected { name: model.name.clone(), path: verified.path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Tiny.Q4.gguf");
+        std::fs::write(&path, "").unwrap();
+        let path = path.to_str().unwrap();
+        let names = |words: &[String]| select(words).map(|models| models.into_iter().map(|model| model.name).collect::<Vec<_>>());
+        let other = format!("mine={path}");
+        assert_eq!(names(&[path.to_owned(), other.clone(), path.to_owned()]).unwrap(), ["Tiny.Q4", "mine"]);
+        assert!(names(&[format!("a,b={path}")]).unwrap_err().to_string().contains("--model NAME=PATH"));
+        std::fs::write(folder.path().join("mine.gguf"), "").unwrap();
+        let clash = names(&[other, folder.path().join("mine.gguf").to_str().unwrap().to_owned()]).unwrap_err().to_string();
+        assert!(clash.contains("two models would be called `mine`"), "{clash}");
+        assert!(names(&[folder.path().to_str().unwrap().to_owned()]).unwrap_err().to_string().contains("not a file"));
+    }
 }
