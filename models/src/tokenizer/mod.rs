@@ -86,7 +86,7 @@ struct Inner {
 #[derive(Debug)]
 enum Algorithm {
     Spm(Spm),
-    Bpe(Bpe),
+    Bpe(Box<Bpe>),
     Words(Words),
 }
 
@@ -125,7 +125,7 @@ impl Tokenizer {
                     gguf.opt_str("tokenizer.ggml.pre")?.unwrap_or("default")
                 })?;
                 let (spelling, bos) = (if pre.byte_level { Spelling::Bytes } else { Spelling::Marked }, pre.begins);
-                (Algorithm::Bpe(Bpe::new(gguf, pre, ids)?), spelling, bos)
+                (Algorithm::Bpe(Box::new(Bpe::new(gguf, pre, ids)?)), spelling, bos)
             }
         };
         // Gemma 4's first files say that it begins with nothing, and it does not work so.
