@@ -5,8 +5,8 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use crate::{
-    arch::Network,
-    gguf::{Gguf, GgufError},
+    arch::{self, Network},
+    gguf::{Gguf, GgufError, MappedFile},
     template::{ChatTemplate, TemplateError},
     tokenizer::{Tokenizer, TokenizerError},
 };
@@ -46,15 +46,33 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn open(_path: &Path, _device: &Device) -> Result<Self, ModelError> {
-        todo!()
+    pub fn open(path: &Path, device: &Device) -> Result<Self, ModelError> {
+        let file = MappedFile::open(path)?;
+        Self::from_gguf(&Gguf::parse(&file)?, device)
     }
 
     /// Loads from a parsed GGUF.
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn from_gguf(_gguf: &Gguf<'_>, _device: &Device) -> Result<Self, ModelError> {
-        todo!()
+    pub fn from_gguf(gguf: &Gguf<'_>, device: &Device) -> Result<Self, ModelError> {
+        // The cheap parts first: a file with an unknown tokenizer should not cost the repacking of its weights.
+        let architecture = gguf.get_str("general.architecture")?;
+        let context_length = gguf.get_u32(&format!("{architecture}.context_length"))? as usize;
+        let tokenizer = Tokenizer::from_gguf(gguf)?;
+        let text = |token: Option<u32>| token.map_or_else(String::new, |token| tokenizer.decode(&[token], true));
+        let template = match gguf.opt_str("tokenizer.chat_template")? {
+            Some(source) => Some(ChatTemplate::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))?),
+            None => None,
+        };
+        let network = arch::load(gguf, device)?;
+        if tokenizer.vocabulary() != network.vocabulary() {
+            return Err(ModelError::Architecture(format!(
+                "the tokenizer has {} tokens, but the embedding has {}",
+                tokenizer.vocabulary(),
+                network.vocabulary()
+            )));
+        }
+        Ok(Self { network, tokenizer, template, context_length })
     }
 }

@@ -1,8 +1,16 @@
 //! The supported architectures, a flat file each, named as GGUF's `general.architecture` names them.
 
-use hearth_kernels::{Batch, KvCache, KvShape, Step};
+mod gemma3;
+mod llama;
+mod loader;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
+
+use crate::{ModelError, gguf::Gguf};
+
+/// The architectures that [`load`] knows.
+pub const ARCHITECTURES: [&str; 2] = ["llama", "gemma3"];
 
 /// A model's forward pass.
 pub trait Network: Send + std::fmt::Debug {
@@ -17,4 +25,45 @@ pub trait Network: Send + std::fmt::Debug {
 
     /// Runs one step: writes the rows' keys and values into `cache` and returns the logits of `batch.outputs`: `[outputs, vocabulary]`, f32.
     fn forward(&self, batch: &Batch, step: &Step, cache: &mut KvCache) -> Tensor<2>;
+}
+
+/// Loads the network that `general.architecture` names, its weights repacked for `device`.
+///
+/// # Errors
+/// [`ModelError::Architecture`] for one that is not supported, [`ModelError::Gguf`] when metadata or tensors do not make up a whole one.
+pub fn load(gguf: &Gguf<'_>, device: &Device) -> Result<Box<dyn Network>, ModelError> {
+    match gguf.get_str("general.architecture")? {
+        "llama" => Ok(Box::new(llama::Llama::load(gguf, device)?)),
+        "gemma3" => Ok(Box::new(gemma3::Gemma3::load(gguf, device)?)),
+        other => Err(ModelError::Architecture(format!(
+            "the architecture `{}` is not supported; supported are {}",
+            other.chars().take(80).collect::<String>(),
+            ARCHITECTURES.join(", ")
+        ))),
+    }
+}
+
+/// A linear layer with or without a bias.
+#[derive(Debug)]
+struct Projection {
+    weight: Linear,
+    bias: Option<Tensor<1>>,
+}
+
+impl Projection {
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let y = self.weight.forward(x);
+        match &self.bias {
+            Some(bias) => y + bias.clone().unsqueeze(),
+            None => y,
+        }
+    }
+}
+
+/// The rows of `x` whose logits are wanted. What follows attention in the last layer works on a row alone, so the other rows end here.
+fn outputs(x: Tensor<2>, batch: &Batch, step: &Step) -> Tensor<2> {
+    match batch.outputs.len() == batch.tokens.len() {
+        true => x,
+        false => x.select(0, step.outputs.clone()),
+    }
 }
