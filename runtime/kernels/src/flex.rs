@@ -41,6 +41,8 @@ impl KernelOps for Flex {
         let PackedShape { ty, rows, columns, start } = shape;
         let x = contiguous(x);
         let (tiles, x) = (&codes.bytes()[start..], floats(&x));
+        #[cfg(test)]
+        tests::MOVED.fetch_add(usize::from(!(tiles.as_ptr() as usize).is_multiple_of(64)), std::sync::atomic::Ordering::Relaxed);
         let out = if ty.is_float() { float::float(ty, tiles, rows, columns, x) } else { gemm::quantized(ty, tiles, rows, columns, x) };
         tensor(out, [x.len() / columns, rows])
     }
@@ -99,6 +101,8 @@ impl KernelOps for Flex {
         tables: IntTensor<Self>,
         shape: AttentionShape,
     ) -> (Floats, Floats, Floats) {
+        #[cfg(test)]
+        tests::COPIES.fetch_add(usize::from(!keys.is_unique()) + usize::from(!values.is_unique()), std::sync::atomic::Ordering::Relaxed);
         let (q, k, v) = (contiguous(q), contiguous(k), contiguous(v));
         let (positions, sequences, tables) = (contiguous(positions), contiguous(sequences), contiguous(tables));
         let rows = attend::Rows {
@@ -107,9 +111,53 @@ impl KernelOps for Flex {
             tables: integers(&tables),
             table_len: tables.layout().shape()[1],
         };
-        attend::write(floats(&k), floats(&v), keys.storage_mut::<f16>(), values.storage_mut::<f16>(), rows, shape);
         let mut out = vec![0.0; floats(&q).len()];
-        attend::attend(floats(&q), keys.storage::<f16>(), values.storage::<f16>(), rows, shape, &mut out);
+        attend::attention(
+            floats(&q),
+            (floats(&k), floats(&v)),
+            (keys.storage_mut::<f16>(), values.storage_mut::<f16>()),
+            rows,
+            shape,
+            &mut out,
+        );
         (tensor(out, [rows.positions.len(), shape.heads * shape.head_dim]), keys, values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use burn::tensor::{DType, Device, Tensor};
+
+    use crate::{AttentionShape, Batch, KvCache, KvShape, Linear, Step, WeightType, attention};
+
+    /// Cache tensors that came shared into attention, so that writing them copied them.
+    pub(super) static COPIES: AtomicUsize = AtomicUsize::new(0);
+
+    /// Weights whose tiles did not begin at a cache line.
+    pub(super) static MOVED: AtomicUsize = AtomicUsize::new(0);
+
+    #[test]
+    fn the_cache_is_written_in_place() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(KvShape { layers: 1, kv_heads: 1, head_dim: 8 }, 2, &device);
+        let batch = |position| Batch { positions: vec![position], sequences: vec![0], tables: vec![vec![1, 0]], ..Batch::default() };
+        let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: 8, scale: 1.0, window: None };
+        let row = || Tensor::<2>::ones([1, 8], (&device, DType::F32));
+        for position in 0..20 {
+            attention(row(), row(), row(), &mut cache, 0, &Step::new(&batch(position), &device), shape);
+        }
+        assert_eq!(COPIES.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn tiles_stay_where_they_were_packed() {
+        let device = Device::flex();
+        for rows in [16, 64, 1024] {
+            let linear = Linear::new(WeightType::Q8_0, &vec![0; 34 * 64 * rows], rows, 2048, &device).unwrap();
+            linear.forward(Tensor::ones([1, 2048], (&device, DType::F32)));
+        }
+        assert_eq!(MOVED.load(Relaxed), 0);
     }
 }

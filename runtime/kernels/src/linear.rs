@@ -121,6 +121,15 @@ impl Linear {
         self.columns
     }
 
+    /// Bytes that the weights take on their device.
+    pub fn bytes(&self) -> usize {
+        let size = |len: usize, ty: DType| len * ty.size();
+        let part = |part: &Part| {
+            size(part.codes.dims()[0], part.codes.dtype()) + size(part.scales.dims()[0], DType::F32) + size(part.mins.dims()[0], DType::F32)
+        };
+        self.parts.iter().map(part).sum()
+    }
+
     /// `x · Wᵀ`: `[m, columns] → [m, rows]`, f32. A row of the result does not depend on `m` or on the other rows of `x`, to the bit.
     ///
     /// # Panics

@@ -43,8 +43,33 @@ impl Rows<'_> {
     }
 }
 
+/// Writes the rows' keys and values into the cache, then attends: `q: [m, heads × head_dim]` to `out` of the same shape.
+///
+/// # Panics
+/// When a table names a block outside the cache, before anything is written.
+pub(crate) fn attention(
+    q: &[f32],
+    (k, v): (&[f32], &[f32]),
+    (keys, values): (&mut [f16], &mut [f16]),
+    rows: Rows<'_>,
+    shape: AttentionShape,
+    out: &mut [f32],
+) {
+    let (wide, narrow, m) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim, rows.positions.len());
+    assert!(q.len() == m * wide && out.len() == q.len(), "queries of {m} rows and {wide} columns");
+    assert!(k.len() == m * narrow && v.len() == k.len(), "keys and values of {m} rows and {narrow} columns");
+    // The kernel reads the cache through pointers: every block that it will read is checked here.
+    let blocks = keys.len().min(values.len()) / (BLOCK * narrow);
+    for row in 0..m {
+        let seen = &rows.table(row)[first(rows, row, shape) / BLOCK..=rows.positions[row] as usize / BLOCK];
+        assert!(seen.iter().all(|&b| (b as usize) < blocks), "row {row} names a block outside the cache of {blocks}");
+    }
+    write(k, v, keys, values, rows, shape);
+    attend(q, keys, values, rows, shape, out);
+}
+
 /// Writes each row's keys and values into its block.
-pub(crate) fn write(k: &[f32], v: &[f32], keys: &mut [f16], values: &mut [f16], rows: Rows<'_>, shape: AttentionShape) {
+fn write(k: &[f32], v: &[f32], keys: &mut [f16], values: &mut [f16], rows: Rows<'_>, shape: AttentionShape) {
     let width = shape.kv_heads * shape.head_dim;
     for (row, (k, v)) in k.chunks_exact(width).zip(v.chunks_exact(width)).enumerate() {
         let position = rows.positions[row] as usize;
@@ -60,24 +85,14 @@ pub(crate) fn write(k: &[f32], v: &[f32], keys: &mut [f16], values: &mut [f16], 
     }
 }
 
-/// Attends: `q: [m, heads × head_dim]` to `out` of the same shape.
-pub(crate) fn attend(q: &[f32], keys: &[f16], values: &[f16], rows: Rows<'_>, shape: AttentionShape, out: &mut [f32]) {
-    let (width, m) = (shape.heads * shape.head_dim, rows.positions.len());
-    assert!(q.len() == m * width && out.len() == q.len(), "queries of {m} rows and {width} columns");
-    // The kernel reads the cache through pointers: every block that it will read is checked here.
-    let block_len = BLOCK * shape.kv_heads * shape.head_dim;
-    let blocks = keys.len().min(values.len()) / block_len;
-    for row in 0..m {
-        let seen = &rows.table(row)[first(rows, row, shape) / BLOCK..=rows.positions[row] as usize / BLOCK];
-        assert!(seen.iter().all(|&b| (b as usize) < blocks), "row {row} names a block outside the cache of {blocks}");
-    }
-
+/// Attends; `attention` has checked the arguments.
+fn attend(q: &[f32], keys: &[f16], values: &[f16], rows: Rows<'_>, shape: AttentionShape, out: &mut [f32]) {
+    let width = shape.heads * shape.head_dim;
     let tasks = tasks(rows, shape);
     let out = Shared(out.as_mut_ptr());
     let run = |i: usize| {
-        let (kv_head, row, row_end) = tasks[i];
-        // SAFETY: the blocks were checked above; each task writes its own rows and heads of `out`.
-        unsafe { target::run(Attend { q, keys, values, rows, shape, kv_head, row, row_end, out }) };
+        // SAFETY: `attention` has checked the blocks; each task writes its own rows and heads of `out`.
+        unsafe { target::run(Attend { q, keys, values, rows, shape, task: tasks[i], out }) };
     };
     let work: usize = rows.positions.iter().enumerate().map(|(row, &p)| p as usize + 1 - first(rows, row, shape)).sum();
     if work * width < 1 << 15 {
@@ -92,19 +107,39 @@ fn first(rows: Rows<'_>, row: usize, shape: AttentionShape) -> usize {
     (rows.positions[row] as usize + 1).saturating_sub(shape.window.unwrap_or(usize::MAX))
 }
 
-/// Tasks of a kv head and a run of rows of one sequence.
-fn tasks(rows: Rows<'_>, shape: AttentionShape) -> Vec<(usize, usize, usize)> {
-    const TOGETHER: usize = 8;
-    let m = rows.positions.len();
-    let mut tasks = Vec::new();
+/// Queries that share loads: those of one kv head, over some rows of one sequence.
+#[derive(Clone, Copy)]
+struct Queries {
+    kv_head: usize,
+    row: usize,
+    /// Counted over rows, then over the heads of the group.
+    from: usize,
+    to: usize,
+}
+
+/// All queries, cut into tasks.
+fn tasks(rows: Rows<'_>, shape: AttentionShape) -> Vec<Queries> {
+    const ROWS: usize = 8;
+    let (m, group) = (rows.positions.len(), shape.heads / shape.kv_heads);
+    let mut runs = Vec::new();
     let mut row = 0;
     while row < m {
-        let end = (row + 1..m.min(row + TOGETHER)).find(|&r| rows.sequences[r] != rows.sequences[row]).unwrap_or(m.min(row + TOGETHER));
-        tasks.extend((0..shape.kv_heads).map(|head| (head, row, end)));
+        let most = m.min(row + ROWS);
+        let end = (row + 1..most).find(|&r| rows.sequences[r] != rows.sequences[row]).unwrap_or(most);
+        runs.push((row, (end - row) * group));
         row = end;
     }
+    // A few decoding rows of a model with few kv heads: pairs of queries, so that every thread has work.
+    let piece = if runs.len() * shape.kv_heads < 2 * pool::threads() { 2 } else { usize::MAX };
+    let mut tasks = Vec::new();
     // The last rows of a prompt see the most: the longest tasks go first.
-    tasks.reverse();
+    for &(row, count) in runs.iter().rev() {
+        for kv_head in 0..shape.kv_heads {
+            for from in (0..count).step_by(piece.min(count)) {
+                tasks.push(Queries { kv_head, row, from, to: count.min(from.saturating_add(piece)) });
+            }
+        }
+    }
     tasks
 }
 
@@ -113,30 +148,25 @@ thread_local! {
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The queries of one kv head and a run of rows of one sequence.
 struct Attend<'a> {
     q: &'a [f32],
     keys: &'a [f16],
     values: &'a [f16],
     rows: Rows<'a>,
     shape: AttentionShape,
-    kv_head: usize,
-    row: usize,
-    row_end: usize,
+    task: Queries,
     out: Shared<f32>,
 }
 
 impl Kernel for Attend<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let group = self.shape.heads / self.shape.kv_heads;
-        let count = (self.row_end - self.row) * group;
         let mut scores = SCORES.take();
-        let mut query = 0;
-        while query < count {
+        let Queries { from: mut query, to, .. } = self.task;
+        while query < to {
             // SAFETY: the queries are of this task; the rest is the maker's promise.
             unsafe {
-                query += match count - query {
+                query += match to - query {
                     4.. => self.queries::<S, 4>(query, &mut scores),
                     3 => self.queries::<S, 3>(query, &mut scores),
                     2 => self.queries::<S, 2>(query, &mut scores),
@@ -154,24 +184,24 @@ impl Attend<'_> {
     unsafe fn queries<S: Simd, const Q: usize>(&self, query: usize, scores: &mut Vec<f32>) -> usize {
         let shape = self.shape;
         let (dim, group) = (shape.head_dim, shape.heads / shape.kv_heads);
-        let row: [usize; Q] = std::array::from_fn(|i| self.row + (query + i) / group);
+        let row: [usize; Q] = std::array::from_fn(|i| self.task.row + (query + i) / group);
         // Where the query's elements are, in `q` and in `out`.
-        let at: [usize; Q] = std::array::from_fn(|i| (row[i] * shape.heads + self.kv_head * group + (query + i) % group) * dim);
+        let at: [usize; Q] = std::array::from_fn(|i| (row[i] * shape.heads + self.task.kv_head * group + (query + i) % group) * dim);
         let start: [usize; Q] = std::array::from_fn(|i| first(self.rows, row[i], shape));
         let end: [usize; Q] = std::array::from_fn(|i| self.rows.positions[row[i]] as usize + 1);
         // Rows come in the order of their positions: the first query sees from the lowest position, the last one up to the highest.
         let (low, high) = (start[0] / BLOCK * BLOCK, end[Q - 1].next_multiple_of(BLOCK));
         let len = high - low;
         scores.resize(scores.len().max(Q * len), 0.0);
-        let table = self.rows.table(self.row);
+        let table = self.rows.table(self.task.row);
         let width = shape.kv_heads * dim;
 
-        // SAFETY: blocks up to `high` are in the table and in the cache (checked by `attend`, row by row); the queries' elements are within `q` and `out`.
+        // SAFETY: blocks up to `high` are in the table and in the cache (checked by `attention`, row by row); the queries' elements are within `q` and `out`.
         unsafe {
             let q: [*const f32; Q] = std::array::from_fn(|i| self.q.as_ptr().add(at[i]));
             for t in (low..high).step_by(BLOCK) {
                 let block = table[t / BLOCK] as usize;
-                let k = self.keys.as_ptr().add((block * width + self.kv_head * dim) * BLOCK);
+                let k = self.keys.as_ptr().add((block * width + self.task.kv_head * dim) * BLOCK);
                 let dots = dots::<S, Q>(q, k, dim);
                 for (i, &dot) in dots.iter().enumerate() {
                     S::store(scores.as_mut_ptr().add(i * len + t - low), S::mul(dot, S::splat(shape.scale)));
@@ -180,7 +210,7 @@ impl Attend<'_> {
             let inverse: [f32; Q] =
                 std::array::from_fn(|i| softmax(&mut scores[i * len + start[i] - low..i * len + end[i] - low], start[i] % BLOCK));
             let weights: [*const f32; Q] = std::array::from_fn(|i| scores.as_ptr().add(i * len).wrapping_sub(low));
-            let v = Values { values: self.values.as_ptr().add(self.kv_head * dim), table, width };
+            let v = Values { values: self.values.as_ptr().add(self.task.kv_head * dim), table, width };
             let mut d = 0;
             while d < dim {
                 let out = at.map(|at| self.out.at(at + d));

@@ -112,6 +112,10 @@ impl Simd for Avx2 {
         unsafe { (_mm256_or_si256(v.0, sixteens(p)), _mm256_or_si256(v.1, sixteens(p.add(4)))) }
     }
     #[inline(always)]
+    unsafe fn sixth(v: I, high: I, j: usize) -> I {
+        unsafe { (_mm256_or_si256(v.0, pair(high.0, j)), _mm256_or_si256(v.1, pair(high.1, j))) }
+    }
+    #[inline(always)]
     unsafe fn dot(sum: I, codes: I, x: *const i8) -> I {
         unsafe {
             let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
@@ -138,6 +142,21 @@ unsafe fn sixteens(p: *const u8) -> __m256i {
         let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
         let one = _mm256_and_si256(_mm256_shuffle_epi8(bits, spread), bit);
         _mm256_and_si256(_mm256_cmpeq_epi8(one, bit), _mm256_set1_epi8(16))
+    }
+}
+
+/// Bits `2 j .. 2 j + 2` of each byte, as bits 4 and 5.
+#[inline(always)]
+unsafe fn pair(high: __m256i, j: usize) -> __m256i {
+    // SAFETY: the features are the caller's promise.
+    unsafe {
+        let shifted = match j {
+            0 => _mm256_slli_epi16(high, 4),
+            1 => _mm256_slli_epi16(high, 2),
+            2 => high,
+            _ => _mm256_srli_epi16(high, 2),
+        };
+        _mm256_and_si256(shifted, _mm256_set1_epi8(0x30))
     }
 }
 

@@ -94,6 +94,18 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_add_epi8(v, p.cast::<u64>().read_unaligned(), v, _mm512_set1_epi8(16)) }
     }
     #[inline(always)]
+    unsafe fn sixth(v: __m512i, high: __m512i, j: usize) -> __m512i {
+        unsafe {
+            let shifted = match j {
+                0 => _mm512_slli_epi16(high, 4),
+                1 => _mm512_slli_epi16(high, 2),
+                2 => high,
+                _ => _mm512_srli_epi16(high, 2),
+            };
+            _mm512_or_si512(v, _mm512_and_si512(shifted, _mm512_set1_epi8(0x30)))
+        }
+    }
+    #[inline(always)]
     unsafe fn dot(sum: __m512i, codes: __m512i, x: *const i8) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(x.cast::<i32>().read_unaligned())) }
     }

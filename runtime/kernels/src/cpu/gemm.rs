@@ -216,12 +216,15 @@ impl<Q: Quantized> Tiles<'_, Q> {
                             }
                         }
                     } else {
-                        let five = matches!(format.payload, Payload::Five);
+                        let (five, six) = (matches!(format.payload, Payload::Five), matches!(format.payload, Payload::Six));
                         for j in 0..4 {
                             let v = S::bytes(payload.add(format.bit_bytes() + 64 * j));
                             let (mut v0, mut v1) = (S::low(v), S::high(v));
                             if five {
                                 (v0, v1) = (S::fifth(v0, payload.add(8 * j)), S::fifth(v1, payload.add(8 * j + 32)));
+                            }
+                            if six {
+                                (v0, v1) = (S::sixth(v0, S::bytes(payload), j), S::sixth(v1, S::bytes(payload.add(64)), j));
                             }
                             for m in 0..M {
                                 let x = codes[m].add(chunk * 32 + 4 * j);

@@ -4,6 +4,9 @@
 //! Every target rounds at the same places and adds in the same order, so that all of them give the same bits, and so do all numbers of threads and all splits of a
 //! batch: a kernel may share loads among rows but never reorders one row's sums. This is why products and sums are not fused.
 
+// Lanes, rows of activations and queries are counted, because each number is an index into several arrays.
+#![allow(clippy::needless_range_loop)]
+
 pub(crate) mod attend;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -156,7 +156,7 @@ impl Pool {
         self.tasks.store(tasks, Relaxed);
         self.next.store(0, Relaxed);
         let number = self.state.load(Relaxed) / JOB + 1;
-        self.state.store(number * JOB | OPEN, SeqCst);
+        self.state.store((number * JOB) | OPEN, SeqCst);
         if self.parked.load(SeqCst) > 0 {
             drop(self.park.lock().unwrap_or_else(PoisonError::into_inner));
             self.wake.notify_all();

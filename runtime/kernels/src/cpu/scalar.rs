@@ -103,6 +103,10 @@ impl Simd for Scalar {
         std::array::from_fn(|i| v[i] | (((bits >> i) & 1) << 4) as u8)
     }
     #[inline(always)]
+    unsafe fn sixth(v: [u8; 64], high: [u8; 64], j: usize) -> [u8; 64] {
+        std::array::from_fn(|i| v[i] | ((high[i] >> (2 * j)) & 3) << 4)
+    }
+    #[inline(always)]
     unsafe fn dot(sum: [i32; LANES], codes: [u8; 64], x: *const i8) -> [i32; LANES] {
         let x: [i8; 4] = unsafe { read(x) };
         std::array::from_fn(|r| {

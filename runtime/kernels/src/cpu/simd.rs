@@ -49,6 +49,8 @@ pub(super) trait Simd: Copy {
     unsafe fn high(v: Self::B) -> Self::B;
     /// Adds 16 to the bytes whose bit is set in the 64 bits at `p`.
     unsafe fn fifth(v: Self::B, p: *const u8) -> Self::B;
+    /// Adds 16 times the two bits `2 j .. 2 j + 2` of each byte of `high`, for `j` below 4.
+    unsafe fn sixth(v: Self::B, high: Self::B, j: usize) -> Self::B;
     /// Adds to lane `r` the dot product of bytes `4 r .. 4 r + 4` of `codes`, each below 128, with the four signed bytes at `x`.
     unsafe fn dot(sum: Self::I, codes: Self::B, x: *const i8) -> Self::I;
     /// The same for codes of all eight bits, stored with an offset of 128.

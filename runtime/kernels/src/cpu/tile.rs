@@ -8,7 +8,8 @@
 //! then for each 32 columns:
 //!   scales: 16 bytes a group, k-quants               the small integer scales under d, one a row
 //!   minimums: 16 bytes a group, k-quants with minimums
-//!   fifth bits: 8 × 64 bits, types of five bits
+//!   high bits: 8 × 64 bits, types of five bits       number j has the fifth bits of columns 4j..4j+4
+//!     or 2 vectors of 64 bytes, types of six bits    vector i has bits five and six of columns 16i+4j..16i+4j+4 shifted up by 2j
 //!   codes: 8 vectors of 64 bytes, or 4 of nibbles    vector j has columns 4j..4j+4 of each row; of nibbles, those and 4j+16.. in the high ones
 //! ```
 //!
@@ -26,8 +27,13 @@ pub(crate) const ROWS: usize = 16;
 /// How codes are stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Payload {
+    /// Four bits.
     Nibble,
+    /// Nibbles and one bit more.
     Five,
+    /// Nibbles and two bits more.
+    Six,
+    /// Eight bits.
     Byte,
 }
 
@@ -51,7 +57,7 @@ pub(super) struct Format {
 impl Format {
     /// `None` for float types.
     pub(super) const fn of(ty: WeightType) -> Option<Self> {
-        use Payload::{Byte, Five, Nibble};
+        use Payload::{Byte, Five, Nibble, Six};
         use WeightType::*;
         const fn legacy(mins: bool, payload: Payload, offset: i32) -> Option<Format> {
             Some(Format { super_len: 32, group: 32, sub: false, signed: false, mins, payload, offset })
@@ -70,7 +76,7 @@ impl Format {
             Q3K => k(16, true, Nibble, 4),
             Q4K => k(32, false, Nibble, 0),
             Q5K => k(32, false, Five, 0),
-            Q6K => k(16, true, Byte, 32),
+            Q6K => k(16, true, Six, 32),
         }
     }
 
@@ -93,7 +99,11 @@ impl Format {
     }
 
     pub(super) const fn bit_bytes(self) -> usize {
-        if matches!(self.payload, Payload::Five) { 64 } else { 0 }
+        match self.payload {
+            Payload::Five => 64,
+            Payload::Six => 128,
+            Payload::Nibble | Payload::Byte => 0,
+        }
     }
 
     pub(super) const fn code_bytes(self) -> usize {
@@ -114,6 +124,16 @@ impl Format {
         match self.payload {
             Payload::Byte => (c / 4 * 64 + r * 4 + c % 4, false),
             _ => (c % 16 / 4 * 64 + r * 4 + c % 4, c >= 16),
+        }
+    }
+
+    /// Where in a chunk's high bits those of column `c` of row `r` are: the byte, the shift, and their mask before it. `None` when there are none.
+    const fn high_place(self, r: usize, c: usize) -> Option<(usize, usize, u8)> {
+        let lane = r * 4 + c % 4;
+        match self.payload {
+            Payload::Five => Some((c / 4 * 8 + lane / 8, lane % 8, 1)),
+            Payload::Six => Some((c / 16 * 64 + lane, c % 16 / 4 * 2, 3)),
+            Payload::Nibble | Payload::Byte => None,
         }
     }
 }
@@ -180,8 +200,8 @@ fn pack_quantized(ty: WeightType, format: Format, bytes: &[u8], row_bytes: usize
                         Payload::Byte => codes[at] = code,
                         _ => codes[at] |= (code & 15) << if high { 4 } else { 0 },
                     }
-                    if format.payload == Payload::Five {
-                        bits[c / 4 * 8 + (r * 4 + c % 4) / 8] |= (code >> 4) << ((r * 4 + c % 4) % 8);
+                    if let Some((at, shift, _)) = format.high_place(r, c) {
+                        bits[at] |= (code >> 4) << shift;
                     }
                 }
             }
@@ -222,8 +242,8 @@ pub(crate) fn row(ty: WeightType, tile: &[u8], r: usize, out: &mut [f32]) {
                     Payload::Byte => codes[at],
                     _ => (codes[at] >> if high { 4 } else { 0 }) & 15,
                 };
-                if format.payload == Payload::Five {
-                    code |= ((bits[c / 4 * 8 + (r * 4 + c % 4) / 8] >> ((r * 4 + c % 4) % 8)) & 1) << 4;
+                if let Some((at, shift, mask)) = format.high_place(r, c) {
+                    code |= ((bits[at] >> shift) & mask) << 4;
                 }
                 *out = scale * (i32::from(code) - format.offset) as f32 - min;
             }
