@@ -6,7 +6,10 @@ import openai
 
 client = openai.OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0)
 (model,) = [model.id for model in client.models.list()]
-question = [{"role": "user", "content": "What is the capital of France?"}]
+question = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "What is the capital of France?"},
+]
 
 whole = client.chat.completions.create(model=model, messages=question, max_tokens=32, temperature=0)
 text, chunks = "", 0
