@@ -65,7 +65,9 @@ impl Chat {
 
     fn reset(&mut self) {
         self.messages.clear();
-        self.messages.extend(self.args.system.iter().map(|text| json!({"role": "system", "content": text})));
+        if !self.args.system.is_empty() {
+            self.messages.push(json!({"role": "system", "content": self.args.system}));
+        }
     }
 
     async fn run(mut self) -> anyhow::Result<()> {

@@ -117,11 +117,11 @@ pub(crate) struct ChatArgs {
     /// A model of the catalog (`hearth models`) or the path of a GGUF file; without one the default model
     #[arg(value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
-    /// What the model is told before the first message
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) system: Option<String>,
+    /// What the model is told before the first message; '' tells it nothing, for models that take no such message
+    #[arg(long, value_name = "TEXT", default_value = "You are a helpful assistant.")]
+    pub(crate) system: String,
     /// 0 takes the likeliest token each time; higher is more varied
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.7)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.2)]
     pub(crate) temperature: f64,
     /// The same seed gives the same answers
     #[arg(long, value_name = "NUMBER")]
