@@ -47,6 +47,7 @@ pub(crate) trait KernelOps: Backend {
     fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 
     /// See [`attention`]. The cache's tensors are moved in and out, so that the CPU writes them in place.
+    #[allow(clippy::too_many_arguments)] // Burn's dispatch takes tensors one by one
     fn attention(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,

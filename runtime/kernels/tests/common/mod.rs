@@ -84,7 +84,7 @@ pub(crate) fn vector(values: &[f32]) -> Tensor<1> {
 }
 
 pub(crate) fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().to_vec().unwrap()
+    tensor.into_data().try_to_vec().unwrap()
 }
 
 pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
