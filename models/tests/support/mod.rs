@@ -1,6 +1,8 @@
 //! GGUF files built in memory, byte for byte, so that tests can also write what no converter would.
 #![allow(dead_code, clippy::missing_panics_doc)] // each test binary uses its own part
 
+pub mod reference;
+
 /// A GGUF under construction.
 #[derive(Clone)]
 pub struct Builder {
