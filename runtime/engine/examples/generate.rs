@@ -27,7 +27,7 @@ async fn run() -> Result<(), Error> {
     eprintln!("{}; loaded in {:.2?}", engine.device_description(), begun.elapsed());
 
     let sampling = json!({"temperature": 0});
-    let messages = json!([{"role": "user", "content": prompt}]);
+    let messages = json!([{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": prompt}]);
     let mut context = graph.init_execution_context()?;
     let chat = json!({"messages": messages, "max_tokens": max_tokens, "sampling": sampling});
     let mut outputs = match context.compute(request(&chat)).await {

@@ -81,7 +81,7 @@ fn when_blocks_are_short_the_youngest_gives_its_own_to_the_oldest() {
 
 #[test]
 fn a_short_sequence_does_not_overtake_one_that_waits_for_blocks() {
-    let mut scheduler = scheduler(8, 3, 0, 4);
+    let mut scheduler = scheduler(8, 3, 0, 5);
     scheduler.add(0, 8);
     assert_eq!(step(&mut scheduler), [(0, 0, 8)]);
     scheduler.add(1, 8);
