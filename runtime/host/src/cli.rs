@@ -110,7 +110,7 @@ pub struct Cli {
     #[arg(long)]
     pub disable_pooling: bool,
 
-    /// Do not keep compiled components. Accepted for Spin's sake: this trigger keeps none.
+    /// Compile components at each start instead of keeping them compiled in ~/.cache/hearth.
     #[arg(long)]
     pub disable_cache: bool,
 

@@ -4,6 +4,7 @@
 //! never imports `hearth-function`.
 
 pub mod app;
+mod cache;
 pub mod cli;
 mod guest;
 pub mod models;

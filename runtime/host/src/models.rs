@@ -33,20 +33,29 @@ fn default_model() -> Vec<String> {
     vec![Catalog::builtin().default_model().name.clone()]
 }
 
+/// The name that requests use for what was `wanted`: a name of the catalog, a path to a `.gguf`, or `NAME=PATH`.
+///
+/// # Errors
+/// Where there is nothing to call it by: a message for a person.
+pub fn name_of(wanted: &str) -> Result<String, String> {
+    let name = match wanted.split_once('=') {
+        Some((name, _)) => name.to_owned(),
+        None if wanted.ends_with(".gguf") => {
+            Path::new(wanted).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+        }
+        None => wanted.to_owned(),
+    };
+    if name.is_empty() { Err(format!("--model {wanted} names no model")) } else { Ok(name) }
+}
+
 /// The file behind a name of the catalog (verified), a path to a `.gguf`, or `NAME=PATH`.
 ///
 /// # Errors
 /// What is missing or wrong, and the cure: a message for a person.
 pub fn locate(wanted: &str) -> Result<Served, String> {
-    let (name, file) = match wanted.split_once('=') {
-        Some((name, file)) => (Some(name), Some(file)),
-        None => (None, wanted.ends_with(".gguf").then_some(wanted)),
-    };
-    if let Some(file) = file {
-        let path = PathBuf::from(file);
-        let stem = || path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let name = name.map(str::to_owned).or_else(stem).filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| format!("--model {wanted}: there is no name before the '='"))?;
+    let name = name_of(wanted)?;
+    let file = wanted.split_once('=').map(|(_, file)| file).or_else(|| wanted.ends_with(".gguf").then_some(wanted));
+    if let Some(path) = file.map(PathBuf::from) {
         std::fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
         return Ok(Served { name, path });
     }
@@ -54,7 +63,7 @@ pub fn locate(wanted: &str) -> Result<Served, String> {
     let catalog = Catalog::with_local(&folder).map_err(|error| error.to_string())?;
     let entry = catalog.find(wanted).map_err(|error| error.to_string())?;
     let file = verify(entry, &folder, Check::Marked, &mut |_, _| {}).map_err(|error| error.to_string())?;
-    Ok(Served { name: wanted.to_owned(), path: file.path })
+    Ok(Served { name, path: file.path })
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {
@@ -100,7 +109,7 @@ mod tests {
         let path = file.to_str().unwrap();
         assert_eq!(locate(path).unwrap(), Served { name: format!("tiny-{}", std::process::id()), path: file.clone() });
         assert_eq!(locate(&format!("mine={path}")).unwrap().name, "mine");
-        assert!(locate(&format!("={path}")).unwrap_err().contains("no name"));
+        assert!(locate(&format!("={path}")).unwrap_err().contains("names no model"));
         std::fs::remove_file(&file).unwrap();
         assert!(locate(path).unwrap_err().contains("cannot read"));
     }

@@ -85,16 +85,16 @@ pub async fn run(cli: Cli) -> Result<()> {
     let app = origin.read()?;
     let given = Given::collect(&app, cli.variables.iter().cloned(), |name| env::var(name).ok())?;
     let models = models::wanted(&app, &cli.models, &given);
-    let served: Vec<Served> = models.iter().map(|name| models::locate(name).map_err(anyhow::Error::msg)).collect::<Result<_>>()?;
-    let names: Vec<String> = served.iter().map(|model| model.name.clone()).collect();
+    let names: Vec<String> = models.iter().map(|name| models::name_of(name).map_err(anyhow::Error::msg)).collect::<Result<_>>()?;
     let values = variables::resolve(&app, &given, &names)?;
-    let store = open_store(&cli, &origin, &app)?;
+    let served: Vec<Served> = models.iter().map(|name| models::locate(name).map_err(anyhow::Error::msg)).collect::<Result<_>>()?;
 
     let default = if matches!(origin, Origin::Spin(_)) { LISTEN_SPIN } else { LISTEN };
     let address = cli.listen.map_or_else(|| default.parse(), Ok).context("the default address")?;
     let listener = hearth_server::bind(address).await?;
     let address = listener.local_addr().context("the address that is listened on")?;
 
+    let store = open_store(&cli, &origin, &app)?;
     let engine = Engine::start(engine_options(&cli))?;
     for model in &served {
         engine.add_model(&model.name, model.path.clone());
@@ -173,6 +173,7 @@ fn guest_options(cli: &Cli) -> GuestOptions {
         load_cap: cli.max_load,
         pooling: !cli.disable_pooling,
         writable_mounts: cli.allow_transient_write,
+        cache: if cli.disable_cache { None } else { crate::cache::Cache::folder_of_user() },
         output: match &cli.log_dir {
             Some(path) => Output::Folder { path: path.clone(), truncate: cli.truncate_logs },
             None if cli.quiet => Output::Discard,

@@ -28,7 +28,7 @@ use super::{
     spin::Stores,
     state::{Memory, Progress, Shared, State},
 };
-use crate::app::Component;
+use crate::{app::Component, cache::Cache};
 
 /// Bytes of a wasm file at most.
 const WASM_MAX: u64 = 256 << 20;
@@ -74,8 +74,8 @@ impl Guest {
     ) -> Result<Self, ComponentError> {
         let refuse = |reason: String| ComponentError { component: description.id.clone(), reason };
         let bytes = read(&description.source).map_err(refuse)?;
-        let wasm = Wasm::new(&runtime.engine, &bytes)
-            .map_err(|error| refuse(format!("{} does not compile: {error:#}", description.source.display())))?;
+        let wasm =
+            compile(runtime, &bytes).map_err(|error| refuse(format!("{} does not compile: {error:#}", description.source.display())))?;
         drop(bytes);
         let pre = link(runtime, &wasm).map_err(refuse)?;
         let streams = Streams::open(&runtime.options, &description.id).map_err(refuse)?;
@@ -175,6 +175,17 @@ impl Guest {
                 .map_err(|error| format!("the folder {} cannot be mounted: {error}", mount.source.display()))?;
         }
         Ok(wasi.build())
+    }
+}
+
+fn compile(runtime: &Runtime, bytes: &[u8]) -> wasmtime::Result<Wasm> {
+    let Some(folder) = &runtime.options.cache else { return Wasm::new(&runtime.engine, bytes) };
+    match Cache::open(folder) {
+        Ok(cache) => cache.component(&runtime.engine, bytes),
+        Err(error) => {
+            tracing::warn!("compiled components are not kept: {error}");
+            Wasm::new(&runtime.engine, bytes)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     future::{pending, poll_fn},
+    pin::pin,
     sync::Arc,
 };
 
@@ -53,38 +54,54 @@ impl Guest {
     }
 
     async fn drive(self: Arc<Self>, mut instance: Instance, request: Request<WasiBody>, call: Call) {
-        let Call { head, mut cancelled, outcome, deadline, permit } = call;
+        let Call { head, cancelled, outcome, deadline, permit } = call;
         let mut head = Some(head);
         let mut refused = false;
+        let mut pass_on = |answer: wasmtime::Result<Response<WasiBody>>| {
+            // An error here is the guest's own answer to the request, or a trap; either way this instance is not used again.
+            refused |= answer.is_err();
+            if let Some(head) = head.take() {
+                let _ = head.send(answer.map_err(|error| Failure::Failed(describe(&error))));
+            }
+        };
         let ended = {
             let Instance { store, proxy, .. } = &mut instance;
-            let (sender, receiver) = futures::channel::oneshot::channel();
-            let forward = async {
-                // `Err` here is the guest's own answer to the request, or a trap; either way this instance is not used again.
-                let answer = match receiver.await {
-                    Ok(Ok(response)) => Ok(response),
-                    Ok(Err(error)) => Err(Failure::Failed(describe(&error))),
-                    Err(_) => return,
-                };
-                refused = answer.is_err();
-                if let Some(head) = head.take() {
-                    let _ = head.send(answer);
-                }
-            };
+            let (sender, mut answer) = futures::channel::oneshot::channel();
             let run = store.run_concurrent(async |accessor| -> wasmtime::Result<()> {
                 let prepared = accessor.with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, State::http, sender))?;
-                let (ran, ()) = futures::join!(prepared.run(accessor, pending()), forward);
-                ran?;
+                prepared.run(accessor, pending()).await?;
                 poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                ended = run => Some(ended.and_then(|ended| ended)),
+            let gone = async {
                 // Only a message counts: without one the response is complete and the sender simply gone.
-                Ok(()) = &mut cancelled => None,
-                () = tokio::time::sleep_until(deadline) => Some(Err(Timeout(self.runtime.options.request_timeout.as_secs()).into())),
+                if cancelled.await.is_err() {
+                    pending().await
+                }
+            };
+            let mut run = pin!(run);
+            let mut gone = pin!(gone);
+            let mut answered = false;
+            // The answer is passed on out here: inside of `run_concurrent` nothing goes on while the guest is in a host call that holds the store, as every blocking write
+            // of WASI 0.2 does, and that may be waiting for the answer to be read.
+            let ended = loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut answer, if !answered => {
+                        answered = true;
+                        answer.into_iter().for_each(&mut pass_on);
+                    }
+                    ended = &mut run => break Some(ended.and_then(|ended| ended)),
+                    () = &mut gone => break None,
+                    () = tokio::time::sleep_until(deadline) => {
+                        break Some(Err(Timeout(self.runtime.options.request_timeout.as_secs()).into()));
+                    }
+                }
+            };
+            if !answered {
+                answer.try_recv().into_iter().flatten().for_each(&mut pass_on);
             }
+            ended
         };
         let id = &self.shared.id;
         match ended {
@@ -101,7 +118,6 @@ impl Guest {
                 } else {
                     describe(&error)
                 };
-                tracing::error!(component = %id, "the component failed: {reason}");
                 // The order matters: dropping the store ends the body, which then looks here.
                 outcome.fail(reason.clone());
                 if let Some(head) = head.take() {
@@ -110,6 +126,8 @@ impl Guest {
                         None => Failure::Failed(reason),
                     };
                     let _ = head.send(Err(failure));
+                } else if !refused {
+                    tracing::error!(component = %id, "the component failed after it had begun to answer: {reason}");
                 }
                 drop(instance);
             }

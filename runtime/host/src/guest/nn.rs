@@ -178,10 +178,9 @@ impl graph::Host for State {
             (graph::GraphEncoding::Ggml | graph::GraphEncoding::Autodetect, parts) => {
                 refuse(ErrorKind::InvalidRequest, format!("load takes the bytes of one whole GGUF file, not {parts} parts"))
             }
-            (encoding, _) => refuse(
-                ErrorKind::UnsupportedEncoding,
-                format!("the encoding {encoding:?} is not read: pass a GGUF file as ggml or autodetect"),
-            ),
+            (encoding, _) => {
+                refuse(ErrorKind::UnsupportedEncoding, format!("{encoding:?} is not read: pass a GGUF file as ggml or autodetect"))
+            }
         };
         self.progressed();
         self.answer(loaded)

@@ -19,6 +19,8 @@ pub struct GuestOptions {
     pub pooling: bool,
     /// Whether guests may write to the folders that they see.
     pub writable_mounts: bool,
+    /// Whether compiled components are kept on disk, and where; `None` keeps none.
+    pub cache: Option<PathBuf>,
     /// Where what guests print goes.
     pub output: Output,
     /// Components whose prints go to standard error whatever `output` says.
@@ -51,6 +53,7 @@ impl Default for GuestOptions {
             load_cap: 256 << 20,
             pooling: true,
             writable_mounts: false,
+            cache: None,
             output: Output::Inherit,
             follow: Vec::new(),
         }

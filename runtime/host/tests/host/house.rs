@@ -1,0 +1,99 @@
+//! A host on a port of its own, as the trigger sets one up.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+
+use hearth_engine::{DeviceChoice, Engine, EngineOptions};
+use hearth_host::{
+    GuestOptions, Runtime, Service,
+    app::{App, Component, Trigger},
+};
+use hearth_store::Store;
+
+use crate::client::Client;
+
+/// What a test varies.
+pub struct Plan {
+    pub app: App,
+    pub options: GuestOptions,
+    pub variables: BTreeMap<String, BTreeMap<String, String>>,
+    pub store: Option<Store>,
+    pub engine: Engine,
+}
+
+/// A running host; it ends with the test.
+pub struct House {
+    pub address: SocketAddr,
+    pub failures: Vec<String>,
+    pub engine: Engine,
+}
+
+/// An engine without models.
+pub fn engine() -> Engine {
+    Engine::start(EngineOptions {
+        device: DeviceChoice::Cpu,
+        threads: 1,
+        context: 2048,
+        sequences: 4,
+        queue: 4,
+        kv_bytes: 0,
+        load_cap: 1 << 20,
+    })
+    .unwrap()
+}
+
+impl Plan {
+    /// One component on `/...`.
+    pub fn of(source: &Path) -> Self {
+        let component = Component { id: "guest".into(), source: source.to_owned(), ..Component::default() };
+        let app = App {
+            name: "test".into(),
+            triggers: vec![Trigger { route: "/...".into(), component: "guest".into() }],
+            components: vec![component],
+            ..App::default()
+        };
+        let options = GuestOptions { load_cap: 1 << 20, instances: 8, ..GuestOptions::default() };
+        Self { app, options, variables: BTreeMap::new(), store: None, engine: engine() }
+    }
+
+    /// One more component under a route.
+    pub fn and(mut self, route: &str, id: &str, source: &Path) -> Self {
+        self.app.triggers.push(Trigger { route: route.into(), component: id.into() });
+        self.app.components.push(Component { id: id.into(), source: source.to_owned(), ..Component::default() });
+        self
+    }
+
+    pub fn options(mut self, change: impl FnOnce(&mut GuestOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    pub fn component(mut self, change: impl FnOnce(&mut Component)) -> Self {
+        change(&mut self.app.components[0]);
+        self
+    }
+
+    pub fn service(self) -> (Service, Engine) {
+        let runtime = Runtime::new(self.engine.clone(), self.options, self.app.components.len()).unwrap();
+        (Service::load(&self.app, &runtime, self.variables, self.store.as_ref()).unwrap(), self.engine)
+    }
+
+    pub async fn serve(self) -> House {
+        let (service, engine) = self.service();
+        let failures = service.failures().map(ToString::to_string).collect();
+        let listener = hearth_server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(hearth_server::serve(listener, Arc::new(service), std::future::pending(), hearth_server::Options::default()));
+        House { address, failures, engine }
+    }
+}
+
+impl House {
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// One request; the status and the body.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        self.client().await.get(path).await
+    }
+}
