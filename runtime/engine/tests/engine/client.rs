@@ -7,31 +7,31 @@ use serde_json::Value;
 
 /// What a chunk holds.
 #[derive(Debug, Default)]
-pub struct Chunk {
-    pub text: String,
-    pub tokens: Vec<i32>,
-    pub result: Option<Value>,
+pub(crate) struct Chunk {
+    pub(crate) text: String,
+    pub(crate) tokens: Vec<i32>,
+    pub(crate) result: Option<Value>,
 }
 
-pub fn context(graph: &Graph) -> Context {
+pub(crate) fn context(graph: &Graph) -> Context {
     graph.init_execution_context().unwrap()
 }
 
-pub fn request(document: &Value) -> Vec<NamedTensor> {
+pub(crate) fn request(document: &Value) -> Vec<NamedTensor> {
     vec![("request".into(), Tensor::from_bytes(document.to_string().into_bytes()))]
 }
 
-pub fn input_ids(tokens: &[u32]) -> Vec<NamedTensor> {
+pub(crate) fn input_ids(tokens: &[u32]) -> Vec<NamedTensor> {
     let tokens: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
     vec![("input_ids".into(), Tensor::from_i32(&tokens))]
 }
 
 /// A greedy request.
-pub fn greedy(prompt: &str, max_tokens: usize) -> Value {
+pub(crate) fn greedy(prompt: &str, max_tokens: usize) -> Value {
     serde_json::json!({"prompt": prompt, "max_tokens": max_tokens, "sampling": {"temperature": 0}})
 }
 
-pub fn chunk(outputs: Vec<NamedTensor>) -> Chunk {
+pub(crate) fn chunk(outputs: Vec<NamedTensor>) -> Chunk {
     let mut chunk = Chunk::default();
     for (name, tensor) in outputs {
         match name.as_str() {
@@ -44,16 +44,16 @@ pub fn chunk(outputs: Vec<NamedTensor>) -> Chunk {
     chunk
 }
 
-pub async fn start(context: &mut Context, document: &Value) -> Result<Chunk, Error> {
+pub(crate) async fn start(context: &mut Context, document: &Value) -> Result<Chunk, Error> {
     context.compute(request(document)).await.map(chunk)
 }
 
-pub async fn next(context: &mut Context) -> Result<Chunk, Error> {
+pub(crate) async fn next(context: &mut Context) -> Result<Chunk, Error> {
     context.compute(vec![]).await.map(chunk)
 }
 
 /// Reads on from `first` to the end: the whole text, tokens and result.
-pub async fn finish(context: &mut Context, first: Chunk) -> Chunk {
+pub(crate) async fn finish(context: &mut Context, first: Chunk) -> Chunk {
     let mut whole = first;
     while whole.result.is_none() {
         let chunk = next(context).await.unwrap();
@@ -65,14 +65,14 @@ pub async fn finish(context: &mut Context, first: Chunk) -> Chunk {
 }
 
 /// A whole generation.
-pub async fn generate(graph: &Graph, document: &Value) -> Chunk {
+pub(crate) async fn generate(graph: &Graph, document: &Value) -> Chunk {
     let mut context = context(graph);
     let first = start(&mut context, document).await.unwrap();
     finish(&mut context, first).await
 }
 
 /// A call in tensor mode: the row of logits.
-pub async fn logits(context: &mut Context, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+pub(crate) async fn logits(context: &mut Context, tokens: &[u32]) -> Result<Vec<f32>, Error> {
     let outputs = context.compute(input_ids(tokens)).await?;
     let [(name, tensor)] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
     assert_eq!((name.as_str(), tensor.ty), ("logits", TensorType::Fp32));
@@ -82,11 +82,11 @@ pub async fn logits(context: &mut Context, tokens: &[u32]) -> Result<Vec<f32>, E
 }
 
 /// Waits until the counters are as `good` says; what happens on the engine's thread is not seen at once.
-pub fn wait_for(engine: &Engine, good: impl Fn(&Stats) -> bool) {
+pub(crate) fn wait_for(engine: &Engine, good: impl Fn(&Stats) -> bool) {
     wait_until(|| good(&engine.stats()), || format!("{:?}", engine.stats()));
 }
 
-pub fn wait_until(good: impl Fn() -> bool, state: impl Fn() -> String) {
+pub(crate) fn wait_until(good: impl Fn() -> bool, state: impl Fn() -> String) {
     let begun = Instant::now();
     while !good() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it did not come to that: {}", state());

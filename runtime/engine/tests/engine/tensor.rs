@@ -18,10 +18,9 @@ async fn each_call_extends_the_sequence_and_returns_the_logits_after_its_last_to
         let row = logits(&mut context, &all[given..given + count]).await.unwrap();
         given += count;
         assert_eq!(row, logits_after(&all[..given]));
-        wait_for(&engine, |stats| stats.running == 0);
-        assert_eq!(engine.stats().blocks_used, given.div_ceil(16), "the blocks are kept between calls");
+        // The blocks are kept between calls, and nothing is computed twice.
+        wait_for(&engine, |stats| stats.blocks_used == given.div_ceil(16) && stats.prompt_tokens == given as u64);
     }
-    assert_eq!(engine.stats().prompt_tokens, 35, "and nothing was computed twice");
     drop(context);
     wait_for(&engine, |stats| stats.blocks_used == 0);
 }

@@ -15,25 +15,25 @@ use hearth_kernels::{Batch, KvCache, KvShape, Step};
 use hearth_models::{Model, arch::Network, gguf::Gguf, template::ChatTemplate, tokenizer::Tokenizer};
 
 /// `<unk>`, `<s>`, `</s>`, then a token for each byte.
-pub const BYTES: u32 = 3;
-pub const VOCABULARY: usize = 259;
+pub(crate) const BYTES: u32 = 3;
+pub(crate) const VOCABULARY: usize = 259;
 const BOS: u32 = 1;
 const END: u32 = 2;
 const SHAPE: KvShape = KvShape { layers: 1, kv_heads: 1, head_dim: 4 };
 
 /// A step with this letter panics.
-pub const PANICS: u8 = b'!';
+pub(crate) const PANICS: u8 = b'!';
 /// A step with this letter returns no number.
-pub const NOT_A_NUMBER: u8 = b'?';
+pub(crate) const NOT_A_NUMBER: u8 = b'?';
 
 /// How a test steers the network.
 #[derive(Debug, Default)]
-pub struct Control {
+pub(crate) struct Control {
     /// Steps that may still be computed; `None` lets all run.
     permits: Mutex<Option<usize>>,
     changed: Condvar,
     /// The network was dropped.
-    pub dropped: AtomicBool,
+    pub(crate) dropped: AtomicBool,
     /// Rows of each step so far.
     rows: Mutex<Vec<usize>>,
 }
@@ -44,19 +44,19 @@ impl Control {
     }
 
     /// Lets `steps` more steps run, and then none.
-    pub fn allow(&self, steps: usize) {
+    pub(crate) fn allow(&self, steps: usize) {
         let mut permits = self.lock();
         *permits = Some(permits.unwrap_or(0) + steps);
         self.changed.notify_all();
     }
 
     /// Lets all steps run.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         *self.lock() = None;
         self.changed.notify_all();
     }
 
-    pub fn rows(&self) -> Vec<usize> {
+    pub(crate) fn rows(&self) -> Vec<usize> {
         self.rows.lock().unwrap().clone()
     }
 
@@ -114,17 +114,17 @@ impl Drop for Toy {
     }
 }
 
-pub fn token(byte: u8) -> u32 {
+pub(crate) fn token(byte: u8) -> u32 {
     u32::from(byte) + BYTES
 }
 
 /// The tokens of a text, the begin token before them.
-pub fn tokens(text: &str) -> Vec<u32> {
+pub(crate) fn tokens(text: &str) -> Vec<u32> {
     std::iter::once(BOS).chain(text.bytes().map(token)).collect()
 }
 
 /// The logits after a sequence. Letters in no order that a shorter history would give; five after a full stop, the end.
-pub fn logits_after(history: &[u32]) -> Vec<f32> {
+pub(crate) fn logits_after(history: &[u32]) -> Vec<f32> {
     let hash = history.iter().fold(7_u64, |hash, token| (hash ^ u64::from(*token)).wrapping_mul(0x0100_0000_01b3).rotate_left(23));
     let next = if history.len() > 5 && history[history.len() - 6] == token(b'.') { END } else { token(b'a' + (hash % 26) as u8) };
     // Where it is hot, letters are drawn and nothing else.
@@ -139,7 +139,7 @@ pub fn logits_after(history: &[u32]) -> Vec<f32> {
 }
 
 /// What greedy generation must give after `prompt`: text, and whether an end token ended it.
-pub fn expected(prompt: &str, max_tokens: usize) -> (String, bool) {
+pub(crate) fn expected(prompt: &str, max_tokens: usize) -> (String, bool) {
     let mut history = tokens(prompt);
     let mut text = String::new();
     for _ in 0..max_tokens {
@@ -155,7 +155,7 @@ pub fn expected(prompt: &str, max_tokens: usize) -> (String, bool) {
 }
 
 /// A GGUF with nothing but a tokenizer of bytes. (SentencePiece knows a space as `▁`, three bytes: the tests' prompts have none.)
-pub fn gguf() -> Vec<u8> {
+pub(crate) fn gguf() -> Vec<u8> {
     let mut bytes = b"GGUF".to_vec();
     let string = |bytes: &mut Vec<u8>, text: &str| {
         bytes.extend((text.len() as u64).to_le_bytes());
@@ -194,7 +194,7 @@ pub fn gguf() -> Vec<u8> {
 }
 
 /// The toy as a model.
-pub fn model(context_length: usize, template: Option<&str>) -> (Model, Arc<Control>) {
+pub(crate) fn model(context_length: usize, template: Option<&str>) -> (Model, Arc<Control>) {
     let control = Arc::new(Control::default());
     let network = Box::new(Toy { control: control.clone(), slots: Mutex::default() });
     let tokenizer = Tokenizer::from_gguf(&Gguf::parse(&gguf()).unwrap()).unwrap();
@@ -203,16 +203,16 @@ pub fn model(context_length: usize, template: Option<&str>) -> (Model, Arc<Contr
 }
 
 /// Bytes of a KV cache with `blocks` blocks for the toy.
-pub fn kv_bytes(blocks: usize) -> u64 {
+pub(crate) fn kv_bytes(blocks: usize) -> u64 {
     (SHAPE.bytes_per_position(&Device::flex()) * KvCache::BLOCK_LEN * blocks) as u64
 }
 
-pub fn options() -> EngineOptions {
+pub(crate) fn options() -> EngineOptions {
     EngineOptions { device: DeviceChoice::Cpu, threads: 1, sequences: 8, queue: 64, kv_bytes: kv_bytes(256), ..EngineOptions::default() }
 }
 
 /// An engine that serves the toy.
-pub fn engine(options: EngineOptions) -> (Engine, Graph, Arc<Control>) {
+pub(crate) fn engine(options: EngineOptions) -> (Engine, Graph, Arc<Control>) {
     let engine = Engine::start(options).unwrap();
     let (model, control) = model(1024, None);
     let graph = engine.add_loaded("toy", model).unwrap();
