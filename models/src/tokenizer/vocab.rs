@@ -25,6 +25,11 @@ impl Attributes {
     /// Found in a text before anything else.
     pub(super) const SPECIAL: Self = Self(Self::HIDDEN.0 | Self::USER_DEFINED.0);
 
+    #[cfg(test)]
+    pub(super) const SWALLOWS_LEFT: Self = Self(Self::CONTROL.0 | Self::LSTRIP.0);
+    #[cfg(test)]
+    pub(super) const SWALLOWS_RIGHT: Self = Self(Self::CONTROL.0 | Self::RSTRIP.0);
+
     pub(super) fn any(self, of: Self) -> bool {
         self.0 & of.0 != 0
     }
