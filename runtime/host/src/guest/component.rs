@@ -253,8 +253,8 @@ impl Streams {
     fn set(&self, wasi: &mut WasiCtxBuilder) {
         match self {
             // Standard output is this process's own: it says there that it is ready.
-            Self::Inherit => both(wasi, || stderr()),
-            Self::Discard => both(wasi, || tokio::io::empty()),
+            Self::Inherit => both(wasi, stderr),
+            Self::Discard => both(wasi, tokio::io::empty),
             Self::Files { out, err } => {
                 wasi.stdout(out.clone()).stderr(err.clone());
             }

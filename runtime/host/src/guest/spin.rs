@@ -27,7 +27,8 @@ const OPEN_MAX: usize = 32;
 /// Store operations of one instance that run at the same time; further ones wait.
 const OPERATIONS_MAX: usize = 8;
 
-/// A store that a guest opened.
+/// A store that a guest opened. `pub` since the generated bindings export it again.
+#[allow(unreachable_pub)]
 pub struct OpenStore {
     namespace: Namespace,
     operations: Arc<Semaphore>,

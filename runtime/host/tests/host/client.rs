@@ -12,27 +12,27 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection.
-pub struct Client {
+pub(crate) struct Client {
     socket: TcpStream,
     received: Vec<u8>,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { socket: TcpStream::connect(address).await.unwrap(), received: Vec::new() }
     }
 
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// Asks for `path` on a connection that the server is to close afterwards.
-    pub async fn ask(&mut self, path: &str) {
+    pub(crate) async fn ask(&mut self, path: &str) {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")).await;
     }
 
     /// Reads until `text` has arrived.
-    pub async fn wait_for(&mut self, text: &str) {
+    pub(crate) async fn wait_for(&mut self, text: &str) {
         let found = |received: &[u8]| received.windows(text.len()).any(|window| window == text.as_bytes());
         while !found(&self.received) {
             let read = timeout(PATIENCE, self.socket.read_buf(&mut self.received)).await;
@@ -42,7 +42,7 @@ impl Client {
     }
 
     /// Reads to the end of the connection.
-    pub async fn end(&mut self) -> String {
+    pub(crate) async fn end(&mut self) -> String {
         loop {
             match timeout(PATIENCE, self.socket.read_buf(&mut self.received)).await {
                 Ok(Ok(0) | Err(_)) => return self.text(),
@@ -52,7 +52,7 @@ impl Client {
         }
     }
 
-    pub async fn get(mut self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(mut self, path: &str) -> (u16, String) {
         self.ask(path).await;
         let text = self.end().await;
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {text}"));
@@ -67,7 +67,7 @@ impl Client {
 }
 
 /// Whether a chunked response came to its proper end.
-pub fn is_complete(response: &str) -> bool {
+pub(crate) fn is_complete(response: &str) -> bool {
     response.ends_with("0\r\n\r\n")
 }
 

@@ -6,13 +6,13 @@ use std::{
 };
 
 /// A guest of WASI 0.3 that does, path by path, what the tests want to see.
-pub fn probe() -> &'static Path {
+pub(crate) fn probe() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| build("probe"))
 }
 
 /// A guest of WASI 0.2.
-pub fn older() -> &'static Path {
+pub(crate) fn older() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| build("older"))
 }
@@ -24,12 +24,12 @@ fn build(name: &str) -> PathBuf {
 }
 
 /// A core module without anything in it.
-pub const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+pub(crate) const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 /// A component without anything in it.
-pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+pub(crate) const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// A component that imports an instance of this name with a function `f`, byte by byte as the component model's binary format has it.
-pub fn importing(name: &str) -> Vec<u8> {
+pub(crate) fn importing(name: &str) -> Vec<u8> {
     // An instance type (42) of two declarations: a function type (40) without parameters or results, and an export of that type named `f`.
     let types = [0x01, 0x42, 0x02, 0x01, 0x40, 0x00, 0x01, 0x00, 0x04, 0x00, 0x01, b'f', 0x01, 0x00];
     let imports = [&[0x01, 0x00, u8::try_from(name.len()).unwrap()], name.as_bytes(), &[0x05, 0x00]].concat();
@@ -38,7 +38,7 @@ pub fn importing(name: &str) -> Vec<u8> {
 }
 
 /// A file with these bytes.
-pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
+pub(crate) fn file(name: &str, bytes: &[u8]) -> PathBuf {
     let folder = scratch(name);
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("guest.wasm");
@@ -47,7 +47,7 @@ pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// A path of its own for a test, below the folder that cargo keeps for that; what an earlier run left there is gone.
-pub fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("host-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
     path

@@ -12,23 +12,23 @@ use hearth_store::Store;
 use crate::client::Client;
 
 /// What a test varies.
-pub struct Plan {
-    pub app: App,
-    pub options: GuestOptions,
-    pub variables: BTreeMap<String, BTreeMap<String, String>>,
-    pub store: Option<Store>,
-    pub engine: Engine,
+pub(crate) struct Plan {
+    pub(crate) app: App,
+    pub(crate) options: GuestOptions,
+    pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) store: Option<Store>,
+    pub(crate) engine: Engine,
 }
 
 /// A running host; it ends with the test.
-pub struct House {
-    pub address: SocketAddr,
-    pub failures: Vec<String>,
-    pub engine: Engine,
+pub(crate) struct House {
+    pub(crate) address: SocketAddr,
+    pub(crate) failures: Vec<String>,
+    pub(crate) engine: Engine,
 }
 
 /// An engine without models.
-pub fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     Engine::start(EngineOptions {
         device: DeviceChoice::Cpu,
         threads: 1,
@@ -43,7 +43,7 @@ pub fn engine() -> Engine {
 
 impl Plan {
     /// One component on `/...`.
-    pub fn of(source: &Path) -> Self {
+    pub(crate) fn of(source: &Path) -> Self {
         let component = Component { id: "guest".into(), source: source.to_owned(), ..Component::default() };
         let app = App {
             name: "test".into(),
@@ -56,28 +56,28 @@ impl Plan {
     }
 
     /// One more component under a route.
-    pub fn and(mut self, route: &str, id: &str, source: &Path) -> Self {
+    pub(crate) fn and(mut self, route: &str, id: &str, source: &Path) -> Self {
         self.app.triggers.push(Trigger { route: route.into(), component: id.into() });
         self.app.components.push(Component { id: id.into(), source: source.to_owned(), ..Component::default() });
         self
     }
 
-    pub fn options(mut self, change: impl FnOnce(&mut GuestOptions)) -> Self {
+    pub(crate) fn options(mut self, change: impl FnOnce(&mut GuestOptions)) -> Self {
         change(&mut self.options);
         self
     }
 
-    pub fn component(mut self, change: impl FnOnce(&mut Component)) -> Self {
+    pub(crate) fn component(mut self, change: impl FnOnce(&mut Component)) -> Self {
         change(&mut self.app.components[0]);
         self
     }
 
-    pub fn service(self) -> (Service, Engine) {
+    pub(crate) fn service(self) -> (Service, Engine) {
         let runtime = Runtime::new(self.engine.clone(), self.options, self.app.components.len()).unwrap();
         (Service::load(&self.app, &runtime, self.variables, self.store.as_ref()).unwrap(), self.engine)
     }
 
-    pub async fn serve(self) -> House {
+    pub(crate) async fn serve(self) -> House {
         let (service, engine) = self.service();
         let failures = service.failures().map(ToString::to_string).collect();
         let listener = hearth_server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -88,12 +88,12 @@ impl Plan {
 }
 
 impl House {
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::connect(self.address).await
     }
 
     /// One request; the status and the body.
-    pub async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         self.client().await.get(path).await
     }
 }
