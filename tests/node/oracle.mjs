@@ -12,6 +12,7 @@ const require = createRequire(path.join(path.resolve(process.argv[2]), "package.
 const entry = require.resolve.paths("x").map(folder => path.join(folder, "node-llama-cpp/dist/index.js"))[0];
 const {getLlama, LlamaLogLevel} = await import(pathToFileURL(entry));
 
+process.stdin.setEncoding("utf8"); // else a character may be cut between two chunks
 let input = "";
 for await (const chunk of process.stdin) input += chunk;
 const {model: modelPath, context: contextSize = 1024, cases} = JSON.parse(input);
