@@ -3,7 +3,7 @@
 use hearth_kernels::KvCache;
 
 /// Sequences rarely fill a long context: without an explicit size the cache has room for each to be this long, and for one to fill the context.
-const USUAL_LENGTH: usize = 2048;
+const USUAL_LENGTH: usize = 1024;
 /// The shortest context that is worth serving when the engine chooses it.
 const SHORTEST: usize = 512;
 /// The size of the cache that the engine chooses where the device does not tell its free memory.
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn without_wishes_there_is_room_for_usual_lengths_and_for_one_whole_context() {
         assert_eq!(DEMAND.plan(), Ok(Plan { context: 8192, blocks: 512 }));
-        assert_eq!(Demand { sequences: 8, ..DEMAND }.plan(), Ok(Plan { context: 8192, blocks: 1024 }));
+        assert_eq!(Demand { sequences: 16, ..DEMAND }.plan(), Ok(Plan { context: 8192, blocks: 1024 }));
         assert_eq!(Demand { sequences: 1000, ..DEMAND }.plan(), Ok(Plan { context: 8192, blocks: 4096 }), "a quarter of what is free");
     }
 

@@ -45,6 +45,21 @@ async fn it_knows_the_capital_of_france() {
 }
 
 #[tokio::test]
+async fn the_same_bytes_are_loaded_once_and_go_with_their_last_user() {
+    let Some(path) = model() else { return };
+    let bytes = std::fs::read(path).unwrap();
+    let engine = Engine::start(EngineOptions { device: DeviceChoice::Cpu, context: 2048, ..EngineOptions::default() }).unwrap();
+    let (first, second) = (engine.load(bytes.clone()).await.unwrap(), engine.load(bytes).await.unwrap());
+    let answer = generate(&second, &chat("What is the capital of France?", 3)).await.text;
+    assert_eq!(generate(&first, &chat("What is the capital of France?", 3)).await.text, answer);
+    assert_eq!(engine.stats().blocks_total, 32 * 1024 / 16, "one KV cache");
+    drop(first);
+    assert!(generate(&second, &chat("Hi", 3)).await.result.is_some());
+    drop(second);
+    wait_for(&engine, |stats| stats.blocks_total == 0);
+}
+
+#[tokio::test]
 async fn thirty_two_at_once_each_say_what_they_say_alone() {
     let Some((engine, graph)) = load().await else { return };
     let subjects = ["rivers", "bread", "the moon", "bees", "chess", "glass", "rain", "trains"];
