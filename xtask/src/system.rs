@@ -10,7 +10,10 @@ use crate::command::{run, works};
 pub(crate) fn ensure(packages: &[&str], why: &str) -> anyhow::Result<()> {
     let line = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
     if !works("apt-get", &["--version"]) {
-        bail!("{why} needs these packages (by their names in Debian): {}\nInstall them with this system's package manager and try again.", packages.join(" "));
+        bail!(
+            "{why} needs these packages (by their names in Debian): {}\nInstall them with this system's package manager and try again.",
+            packages.join(" ")
+        );
     }
     let missing: Vec<_> = packages.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
@@ -25,7 +28,8 @@ pub(crate) fn ensure(packages: &[&str], why: &str) -> anyhow::Result<()> {
     };
     eprintln!("{why}: installing {} with apt-get", missing.join(" "));
     let apt = |arguments: &[&str]| {
-        let mut words = sudo.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]).chain(arguments.iter().copied());
+        let mut words =
+            sudo.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]).chain(arguments.iter().copied());
         let program = words.next().expect("at least apt-get");
         run(Command::new(program).args(words))
     };

@@ -37,7 +37,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     llama_cpp(&python, &data)?;
     component::build(root)?;
 
-    command::run(cargo(root).args(["build", "--workspace", "--bins", "--locked"]))?;
+    // Everything is built once, the binaries that the tests start included.
+    command::run(cargo(root).args(["test", "--workspace", "--locked", "--no-run"]))?;
     for (name, link) in MODELS {
         let hearth = || {
             let mut hearth = Command::new(root.join("target/debug/hearth"));
