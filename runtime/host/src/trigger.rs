@@ -22,6 +22,9 @@ use crate::{
     models::{self, Served},
 };
 
+/// Instances beyond those for requests: the server lets health probes in when it is full.
+const PROBES: usize = 8;
+
 /// Where the application's description comes from.
 enum Origin {
     /// `spin up`: a locked application.
@@ -167,7 +170,7 @@ fn engine_options(cli: &Cli) -> EngineOptions {
 fn guest_options(cli: &Cli) -> GuestOptions {
     GuestOptions {
         instance_memory: cli.max_instance_memory,
-        instances: cli.max_instances,
+        instances: cli.max_instances.saturating_add(PROBES),
         request_timeout: Duration::from_secs(cli.request_timeout),
         spin_timeout: Duration::from_secs(cli.spin_timeout),
         load_cap: cli.max_load,

@@ -22,7 +22,7 @@ enum Kind {
     /// Of the host itself.
     Full(Option<Bytes>),
     /// Of a guest.
-    Guest { inner: WasiBody, outcome: Outcome, progress: Progress, cancel: Cancel },
+    Guest { inner: WasiBody, left: Option<u64>, outcome: Outcome, progress: Progress, cancel: Cancel },
 }
 
 /// A body that ended before its time.
@@ -81,11 +81,12 @@ impl GuestBody {
         Self(Kind::Full(Some(bytes.into())))
     }
 
-    pub(crate) fn guest(inner: WasiBody, outcome: Outcome, progress: Progress, mut cancel: Cancel) -> Self {
-        if inner.is_end_stream() {
+    /// `left` are the bytes that will be read of it, where that is known: who has them all drops the body without asking for its end, and that is no cancellation.
+    pub(crate) fn guest(inner: WasiBody, left: Option<u64>, outcome: Outcome, progress: Progress, mut cancel: Cancel) -> Self {
+        if inner.is_end_stream() || left == Some(0) {
             cancel.disarm();
         }
-        Self(Kind::Guest { inner, outcome, progress, cancel })
+        Self(Kind::Guest { inner, left, outcome, progress, cancel })
     }
 }
 
@@ -96,9 +97,15 @@ impl Body for GuestBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.get_mut().0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Guest { inner, outcome, progress, cancel } => match std::task::ready!(Pin::new(inner).poll_frame(context)) {
+            Kind::Guest { inner, left, outcome, progress, cancel } => match std::task::ready!(Pin::new(inner).poll_frame(context)) {
                 Some(Ok(frame)) => {
                     progress.made();
+                    if let (Some(left), Some(data)) = (left, frame.data_ref()) {
+                        *left = left.saturating_sub(data.len() as u64);
+                        if *left == 0 {
+                            cancel.disarm();
+                        }
+                    }
                     Poll::Ready(Some(Ok(frame)))
                 }
                 end => {

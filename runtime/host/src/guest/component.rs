@@ -142,7 +142,9 @@ impl Guest {
         };
         let mut store = Store::new(&self.runtime.engine, state);
         store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(usize::try_from(options.load_cap).unwrap_or(usize::MAX).saturating_add(1 << 20));
+        // Bytes that one call may hand over: a model, or the largest value of a store, and what goes with it.
+        let largest = usize::try_from(options.load_cap).unwrap_or(usize::MAX).max(hearth_store::VALUE_MAX);
+        store.set_hostcall_fuel(largest.saturating_add(1 << 20));
         let seconds = options.spin_timeout.as_secs();
         let ticks = u32::try_from(options.spin_timeout.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
         store.set_epoch_deadline(1);

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, header};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use wasmtime::AsContextMut;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, handler::Prepared};
@@ -37,6 +37,7 @@ impl Guest {
     /// Answers one request. Dropping the future, or the body of its response, stops the guest.
     pub(crate) async fn answer(self: &Arc<Self>, request: Request<WasiBody>) -> Result<Response<GuestBody>, Failure> {
         let options = &self.runtime.options;
+        let is_head = request.method() == http::Method::HEAD;
         let permit = self.runtime.permits.clone().try_acquire_owned().map_err(|_| Failure::Busy(options.instances))?;
         let deadline = Instant::now() + options.request_timeout;
         let failed = |error: wasmtime::Error| Failure::Failed(describe(&error));
@@ -50,7 +51,9 @@ impl Guest {
         tokio::spawn(self.clone().drive(instance, request, Call { head, cancelled, outcome: outcome.clone(), deadline, permit }));
         let response =
             heads.await.unwrap_or_else(|_| Err(Failure::Failed(outcome.failure().unwrap_or("it gave no response").to_owned())))?;
-        Ok(response.map(|inner| GuestBody::guest(inner, outcome, progress, cancel)))
+        let declared = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let left = if is_head { Some(0) } else { declared };
+        Ok(response.map(|inner| GuestBody::guest(inner, left, outcome, progress, cancel)))
     }
 
     async fn drive(self: Arc<Self>, mut instance: Instance, request: Request<WasiBody>, call: Call) {

@@ -26,6 +26,10 @@ use bindings::spin::{key_value::key_value as kv, variables::variables as vars};
 const OPEN_MAX: usize = 32;
 /// Store operations of one instance that run at the same time; further ones wait.
 const OPERATIONS_MAX: usize = 8;
+/// Store operations of one instance that run or wait.
+const WAITING_MAX: usize = 1024;
+/// Bytes of keys and values in them: each call has its own copy here, though the guest may pass the same bytes in all of them.
+const BYTES_MAX: usize = 64 << 20;
 
 /// A store that a guest opened. `pub` since the generated bindings export it again.
 #[allow(unreachable_pub)]
@@ -37,12 +41,14 @@ pub struct OpenStore {
 /// What an instance holds of stores.
 pub(crate) struct Stores {
     open: usize,
+    waiting: usize,
+    bytes: usize,
     operations: Arc<Semaphore>,
 }
 
 impl Default for Stores {
     fn default() -> Self {
-        Self { open: 0, operations: Arc::new(Semaphore::new(OPERATIONS_MAX)) }
+        Self { open: 0, waiting: 0, bytes: 0, operations: Arc::new(Semaphore::new(OPERATIONS_MAX)) }
     }
 }
 
@@ -65,16 +71,29 @@ impl kv::HostStore for State {
     }
 }
 
-/// Runs one operation on a thread that may block.
+/// Runs one operation, whose key and value have so many `bytes`, on a thread that may block.
 async fn operate<T: Send + 'static, U: Send + 'static>(
     accessor: &Accessor<U, HasState>,
     store: &Resource<OpenStore>,
+    bytes: usize,
     operation: impl FnOnce(&Namespace) -> Result<T, StoreError> + Send + 'static,
 ) -> Answer<T> {
-    let (namespace, operations) = accessor.with(|mut access| {
-        let store = access.get().table.get(store)?;
-        wasmtime::error::Ok((store.namespace.clone(), store.operations.clone()))
+    let admitted = accessor.with(|mut access| {
+        let state: &mut State = access.get();
+        let store = state.table.get(store)?;
+        let (namespace, operations) = (store.namespace.clone(), store.operations.clone());
+        if state.stores.waiting >= WAITING_MAX || bytes > BYTES_MAX.saturating_sub(state.stores.bytes) {
+            return wasmtime::error::Ok(None);
+        }
+        state.stores.waiting += 1;
+        state.stores.bytes += bytes;
+        Ok(Some((namespace, operations)))
     })?;
+    let Some((namespace, operations)) = admitted else {
+        let reason =
+            format!("at most {WAITING_MAX} operations and {BYTES_MAX} bytes of keys and values may be under way: await some first");
+        return Ok(Err(kv::Error::Other(reason)));
+    };
     let permit = operations.acquire_owned().await?;
     let result = tokio::task::spawn_blocking(move || {
         let result = operation(&namespace);
@@ -82,7 +101,12 @@ async fn operate<T: Send + 'static, U: Send + 'static>(
         result
     })
     .await?;
-    accessor.with(|mut access| access.get().progressed());
+    accessor.with(|mut access| {
+        let state: &mut State = access.get();
+        state.stores.waiting -= 1;
+        state.stores.bytes -= bytes;
+        state.progressed();
+    });
     Ok(result.map_err(|error| kv::Error::Other(error.to_string())))
 }
 
@@ -108,26 +132,26 @@ impl<U: Send + 'static> kv::HostStoreWithStore<U> for HasState {
     }
 
     async fn get(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String) -> Answer<Option<Vec<u8>>> {
-        operate(accessor, &this, move |space| space.get(&key)).await
+        operate(accessor, &this, key.len(), move |space| space.get(&key)).await
     }
 
     async fn set(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String, value: Vec<u8>) -> Answer<()> {
-        operate(accessor, &this, move |space| space.set(&key, &value)).await
+        operate(accessor, &this, key.len() + value.len(), move |space| space.set(&key, &value)).await
     }
 
     async fn delete(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String) -> Answer<()> {
-        operate(accessor, &this, move |space| space.delete(&key)).await
+        operate(accessor, &this, key.len(), move |space| space.delete(&key)).await
     }
 
     async fn exists(accessor: &Accessor<U, Self>, this: Resource<OpenStore>, key: String) -> Answer<bool> {
-        operate(accessor, &this, move |space| space.exists(&key)).await
+        operate(accessor, &this, key.len(), move |space| space.exists(&key)).await
     }
 
     async fn get_keys(
         accessor: &Accessor<U, Self>,
         this: Resource<OpenStore>,
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), kv::Error>>)> {
-        let (keys, end) = match operate(accessor, &this, Namespace::keys).await? {
+        let (keys, end) = match operate(accessor, &this, 0, Namespace::keys).await? {
             Ok(keys) => (keys, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };

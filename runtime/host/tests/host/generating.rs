@@ -41,7 +41,7 @@ async fn errors_carry_the_standard_code_and_the_kind() {
         assert!(data["message"].as_str().is_some_and(|message| !message.is_empty()), "{path}: {data}");
     }
     // More than a guest may hand over in one call is a trap, not a growth of the host.
-    assert_eq!(house.get("/load?encoding=ggml&bytes=4000000").await.0, 500);
+    assert_eq!(house.get("/load?encoding=ggml&bytes=16000000").await.0, 500);
 }
 
 #[tokio::test]

@@ -39,6 +39,25 @@ async fn instances_are_reused_one_request_after_the_other() {
     assert_eq!(house.get("/served").await, (200, "1".into()));
 }
 
+/// A server drops a body when it has all bytes of its length, and that of an answer to HEAD at once: the guest is not stopped by that.
+#[tokio::test]
+async fn a_complete_response_is_no_cancellation() {
+    let house = Plan::of(probe()).options(|options| options.instances = 1).serve().await;
+    let mut client = house.client().await;
+    client.send("HEAD /served HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await;
+    assert!(client.end().await.starts_with("HTTP/1.1 200"));
+    loop {
+        let (status, served) = house.get("/served").await;
+        if status != 503 {
+            assert_eq!(served, "2", "the instance was kept");
+            break;
+        }
+    }
+    assert_eq!(house.get("/length").await, (200, "piece 0\n".into()));
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(house.get("/hello").await.0, 503, "the guest still works after its response");
+}
+
 #[tokio::test]
 async fn a_client_that_goes_away_frees_its_instance() {
     let house = Plan::of(probe()).options(|options| options.instances = 1).serve().await;

@@ -46,6 +46,12 @@ async fn serve(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/hello" => text("hello"),
         // How many requests this instance has served.
         "/served" => text(format!("{}", SERVED.fetch_add(1, Relaxed) + 1)),
+        // With its length in the head, and no end of the body.
+        "/length" => {
+            let mut response = pieces(1, "wait".to_owned())?;
+            response.headers_mut().insert("content-length", "8".parse()?);
+            Ok(response)
+        }
         "/uri" => text(request.uri().to_string()),
         "/environment" => text(std::env::var(argument("name").unwrap_or_default()).unwrap_or_default()),
         "/file" => text(std::fs::read_to_string(argument("path").unwrap_or_default())?),
@@ -73,6 +79,14 @@ async fn serve(request: Request) -> anyhow::Result<impl IntoResponse> {
         }
         "/variable" => text(format!("{:?}", variables::get(argument("name").unwrap_or_default()).await)),
         "/store" => store().await,
+        // As many writes at once as are asked for, all of the same bytes.
+        "/store-flood" => {
+            let store = Store::open_default().await?;
+            let value = vec![0; number("bytes").unwrap_or(0)];
+            let writes = (0..number("count").unwrap_or(1)).map(|_| store.set("flood", &value));
+            let refused = futures::future::join_all(writes).await.into_iter().filter_map(Result::err).next();
+            text(format!("{refused:?}"))
+        }
         "/store-open" => text(match Store::open(argument("label").unwrap_or_default()).await {
             Ok(_) => "opened".to_owned(),
             Err(error) => format!("{error:?}"),
@@ -94,10 +108,16 @@ async fn serve(request: Request) -> anyhow::Result<impl IntoResponse> {
             let tensor = Tensor::new(&[2, 1], TensorType::Bf16, &[1, 2, 3, 4]);
             text(format!("{:?} {:?} {:?}", tensor.dimensions(), tensor.ty(), tensor.data()))
         }
-        "/load" => text(match graph::load(&vec![vec![0; number("bytes").unwrap_or(8)]; number("parts").unwrap_or(1)], encoding(&argument("encoding").unwrap_or_default()), ExecutionTarget::Cpu) {
-            Ok(_) => "loaded".to_owned(),
-            Err(error) => describe(&error),
-        }),
+        "/load" => text(
+            match graph::load(
+                &vec![vec![0; number("bytes").unwrap_or(8)]; number("parts").unwrap_or(1)],
+                encoding(&argument("encoding").unwrap_or_default()),
+                ExecutionTarget::Cpu,
+            ) {
+                Ok(_) => "loaded".to_owned(),
+                Err(error) => describe(&error),
+            },
+        ),
         "/graph" => text(match graph::load_by_name(&argument("name").unwrap_or_default()) {
             Ok(_) => "loaded".to_owned(),
             Err(error) => describe(&error),
