@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::SystemTime,
 };
 
@@ -66,7 +67,9 @@ impl Cache {
     fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
         let mut bytes = Sha256::digest(code).to_vec();
         bytes.extend_from_slice(code);
-        let partial = path.with_extension(format!("{}.partial", std::process::id()));
+        // A name of its own for each writer, of this process and of others.
+        static WRITERS: AtomicU32 = AtomicU32::new(0);
+        let partial = path.with_extension(format!("{}-{}.partial", std::process::id(), WRITERS.fetch_add(1, Relaxed)));
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]

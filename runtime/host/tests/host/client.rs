@@ -41,6 +41,12 @@ impl Client {
         }
     }
 
+    /// Reads the status.
+    pub(crate) async fn status(&mut self) -> u16 {
+        self.wait_for("\r\n").await;
+        self.text()[9..12].parse().unwrap()
+    }
+
     /// Reads to the end of the connection.
     pub(crate) async fn end(&mut self) -> String {
         loop {

@@ -51,7 +51,9 @@ impl Plan {
             components: vec![component],
             ..App::default()
         };
-        let options = GuestOptions { load_cap: 1 << 20, instances: 8, ..GuestOptions::default() };
+        // Compiled once, not for every test.
+        let cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("components"));
+        let options = GuestOptions { load_cap: 1 << 20, instances: 8, cache, ..GuestOptions::default() };
         Self { app, options, variables: BTreeMap::new(), store: None, engine: engine() }
     }
 
@@ -95,5 +97,27 @@ impl House {
     /// One request; the status and the body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         self.client().await.get(path).await
+    }
+
+    /// A connection on which `path` was asked for and begins to be answered; asked again while all instances are at work.
+    pub(crate) async fn open_when_free(&self, path: &str) -> Client {
+        loop {
+            let mut client = self.client().await;
+            client.ask(path).await;
+            if client.status().await != 503 {
+                return client;
+            }
+        }
+    }
+
+    /// [`Self::get`], asked again while all instances are at work: what a guest does after its response takes a moment.
+    pub(crate) async fn get_when_free(&self, path: &str) -> (u16, String) {
+        loop {
+            let answer = self.get(path).await;
+            if answer.0 != 503 {
+                return answer;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 }

@@ -29,10 +29,14 @@ async fn a_body_streams_through_a_guest_in_both_directions() {
 
 #[tokio::test]
 async fn instances_are_reused_one_request_after_the_other() {
+    let house = Plan::of(probe()).options(|options| options.instances = 1).serve().await;
+    assert_eq!(house.get_when_free("/served").await, (200, "1".into()));
+    assert_eq!(house.get_when_free("/served").await, (200, "2".into()));
+}
+
+#[tokio::test]
+async fn requests_at_once_have_an_instance_each() {
     let house = Plan::of(probe()).serve().await;
-    assert_eq!(house.get("/served").await, (200, "1".into()));
-    assert_eq!(house.get("/served").await, (200, "2".into()));
-    // Two at once are two instances.
     let mut held = house.client().await;
     held.ask("/pieces?count=1&then=wait").await;
     held.wait_for("piece 0").await;
@@ -46,14 +50,8 @@ async fn a_complete_response_is_no_cancellation() {
     let mut client = house.client().await;
     client.send("HEAD /served HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await;
     assert!(client.end().await.starts_with("HTTP/1.1 200"));
-    loop {
-        let (status, served) = house.get("/served").await;
-        if status != 503 {
-            assert_eq!(served, "2", "the instance was kept");
-            break;
-        }
-    }
-    assert_eq!(house.get("/length").await, (200, "piece 0\n".into()));
+    assert_eq!(house.get_when_free("/served").await, (200, "2".into()), "the instance was kept");
+    assert_eq!(house.get_when_free("/length").await, (200, "piece 0\n".into()));
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(house.get("/hello").await.0, 503, "the guest still works after its response");
 }
@@ -61,12 +59,17 @@ async fn a_complete_response_is_no_cancellation() {
 #[tokio::test]
 async fn a_client_that_goes_away_frees_its_instance() {
     let house = Plan::of(probe()).options(|options| options.instances = 1).serve().await;
-    for path in ["/pieces?count=1&then=wait", "/never", "/pieces?count=1&then=spin"] {
-        let mut client = house.client().await;
-        client.ask(path).await;
-        if path != "/never" {
+    // The first never begins its answer: there is nothing to wait for but the others' refusal.
+    for path in ["/never", "/pieces?count=1&then=wait", "/pieces?count=1&then=spin"] {
+        let client = if path == "/never" {
+            let mut client = house.client().await;
+            client.ask(path).await;
+            client
+        } else {
+            let mut client = house.open_when_free(path).await;
             client.wait_for("piece 0").await;
-        }
+            client
+        };
         let busy = loop {
             let (status, body) = house.get("/hello").await;
             if status == 503 {
@@ -75,10 +78,7 @@ async fn a_client_that_goes_away_frees_its_instance() {
         };
         assert!(busy.contains("\"overloaded\""), "{busy}");
         drop(client);
-        while house.get("/hello").await.0 == 503 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        assert_eq!(house.get("/hello").await, (200, "hello".into()), "after {path}");
+        assert_eq!(house.get_when_free("/hello").await, (200, "hello".into()), "after {path}");
     }
 }
 
