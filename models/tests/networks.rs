@@ -228,6 +228,18 @@ fn gemma3_takes_the_period_or_the_list_of_local_layers() {
 }
 
 #[test]
+fn weights_are_counted_once_where_the_head_is_the_embedding() {
+    let device = Device::flex();
+    let weights = |file: Builder| load(&file.build(), &device).weight_bytes();
+    let tied = weights(gemma3(9));
+    let mut untied = Weights::new(gemma3(9));
+    untied.matrix("output.weight", VOCABULARY, 32);
+    let head = weights(untied.file) - tied;
+    assert!(head >= (VOCABULARY * 32 * 2) as usize, "{head} bytes for a head of {VOCABULARY}x32");
+    assert!(tied > 7 * 4 * head, "{tied} bytes for 7 layers, each of more than 4 times the {head} of the head");
+}
+
+#[test]
 fn chunks_and_neighbours_change_no_bit() {
     let device = Device::flex();
     for bytes in [llama(true).build(), gemma3(9).build()] {

@@ -1,6 +1,10 @@
 //! Taking a network's parts out of a GGUF: hyperparameters of the architecture's own keys, tensors with their shapes checked, and a tally of what was taken.
 
-use std::{cell::RefCell, collections::BTreeSet, fmt::Display};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    fmt::Display,
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use hearth_kernels::{KvShape, Linear};
@@ -41,11 +45,13 @@ pub(super) struct Loader<'a> {
     device: &'a Device,
     architecture: &'a str,
     taken: RefCell<BTreeSet<&'a str>>,
+    /// Bytes put on the device so far.
+    uploaded: Cell<usize>,
 }
 
 impl<'a> Loader<'a> {
     pub(super) fn new(gguf: &'a Gguf<'a>, architecture: &'a str, device: &'a Device) -> Self {
-        Self { gguf, device, architecture, taken: RefCell::default() }
+        Self { gguf, device, architecture, taken: RefCell::default(), uploaded: Cell::new(0) }
     }
 
     /// The key of this architecture's hyperparameter `name`.
@@ -168,7 +174,10 @@ impl<'a> Loader<'a> {
     /// A weight matrix `[rows, columns]`.
     pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Linear, GgufError> {
         let (info, bytes) = self.take(name, &[columns as u64, rows as u64])?;
-        Linear::new(info.ty, bytes, rows, columns, self.device).map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })
+        let linear = Linear::new(info.ty, bytes, rows, columns, self.device)
+            .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
+        self.uploaded.update(|sum| sum + linear.bytes());
+        Ok(linear)
     }
 
     /// A weight matrix `<name>.weight`, with `<name>.bias` where the file has one.
@@ -201,6 +210,7 @@ impl<'a> Loader<'a> {
 
     fn upload(&self, values: Vec<f32>) -> Tensor<1> {
         let len = values.len();
+        self.uploaded.update(|sum| sum + len * size_of::<f32>());
         Tensor::from_data(TensorData::new(values, [len]), self.device)
     }
 
@@ -226,7 +236,7 @@ impl<'a> Loader<'a> {
         Ok((info, self.gguf.tensor_bytes(info)))
     }
 
-    /// Ends the loading: bytes of all tensors taken.
+    /// Ends the loading: bytes of the weights on the device.
     ///
     /// # Errors
     /// When the file has a tensor that was not taken: to leave it out would compute another model than the file holds.
@@ -237,7 +247,7 @@ impl<'a> Loader<'a> {
                 name: name.to_string(),
                 problem: format!("is not a part of the architecture `{}` as supported here", self.architecture),
             }),
-            None => Ok(taken.iter().map(|name| self.gguf.tensors[name].range.len()).sum()),
+            None => Ok(self.uploaded.get()),
         }
     }
 }
