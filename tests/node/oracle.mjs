@@ -26,6 +26,7 @@ const greedy = {temperature: 0};
 const results = [];
 for (const {tokens: given, text, generate = 0, logits = false} of cases) {
     const tokens = given ?? model.tokenize(text, true);
+    if (given == null && model.tokens.shouldPrependBosToken && tokens[0] !== model.tokens.bos) tokens.unshift(model.tokens.bos);
     const result = {tokens};
     if (generate > 0 || logits) await sequence.clearHistory();
     if (logits) {
