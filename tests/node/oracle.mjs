@@ -17,7 +17,8 @@ let input = "";
 for await (const chunk of process.stdin) input += chunk;
 const {model: modelPath, context: contextSize = 1024, cases} = JSON.parse(input);
 
-const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: 2});
+// One thread: with more, its barriers spin against whatever else runs beside it, and the oracle takes minutes.
+const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: 1});
 const model = await llama.loadModel({modelPath, gpuLayers: 0});
 const context = await model.createContext({contextSize, sequences: 1, batchSize: 512, flashAttention: false});
 const sequence = context.getSequence();
