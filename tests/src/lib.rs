@@ -6,7 +6,7 @@ mod server;
 
 pub use http::{Response, Sse, delta, request, stream};
 pub use oracle::{Case, Generated, OracleResult, oracle};
-pub use server::{Server, Shape, binary};
+pub use server::{Server, Shape, binary, free_address};
 
 use std::path::{Path, PathBuf};
 

@@ -91,7 +91,11 @@ pub fn binary(name: &str) -> std::path::PathBuf {
     path
 }
 
-fn free_address() -> SocketAddr {
+/// An address of the loopback whose port nobody holds at the moment.
+///
+/// # Panics
+/// When there is none.
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 

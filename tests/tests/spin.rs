@@ -3,14 +3,13 @@
 use std::{
     fs,
     io::Read,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use hearth_tests::{binary, delta, request, root, stream, test_data};
+use hearth_tests::{binary, delta, free_address, request, root, stream, test_data};
 use serde_json::{Value, json};
 
 /// A folder as Spin's working directory, gone with the test.
@@ -68,10 +67,6 @@ fn spin_up(folder: &Path, models: &Path, lock: &Value, flags: &[&str]) -> Child 
         .stderr(Stdio::piped())
         .spawn()
         .expect("the plugin starts")
-}
-
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 fn component() -> PathBuf {
