@@ -9,5 +9,7 @@ pub mod template;
 pub mod tokenizer;
 
 mod model;
+mod packed;
 
 pub use model::{Model, ModelError};
+pub use packed::Packed;

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use hearth_kernels::Linear;
 
 use crate::{
-    arch::{self, Network},
+    Packed,
+    arch::{self, Network, Source},
     gguf::{Gguf, GgufError, MappedFile},
     template::{ChatTemplate, TemplateError},
     tokenizer::{Tokenizer, TokenizerError},
@@ -42,20 +44,34 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads from a GGUF file, memory-mapped; weights are repacked for `device` and the map is closed again.
+    /// Loads from a GGUF file, memory-mapped. With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and mapped from there; else they are
+    /// repacked in memory and the map is closed again.
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn open(path: &Path, device: &Device) -> Result<Self, ModelError> {
+    pub fn open(path: &Path, sha256: Option<&str>, device: &Device) -> Result<Self, ModelError> {
         let file = MappedFile::open(path)?;
-        Self::from_gguf(&Gguf::parse(&file)?, device)
+        let gguf = Gguf::parse(&file)?;
+        let packed = sha256.filter(|_| Linear::is_tiled(device)).and_then(|sha256| match Packed::open(&gguf, path, sha256) {
+            Ok(packed) => Some(packed),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the repacked weights cannot be kept on disk: every start repacks them");
+                None
+            }
+        });
+        Self::from_source(Source { gguf: &gguf, packed: packed.as_ref(), device })
     }
 
-    /// Loads from a parsed GGUF.
+    /// Loads from a parsed GGUF, its weights repacked in memory.
     ///
     /// # Errors
     /// [`ModelError`]
     pub fn from_gguf(gguf: &Gguf<'_>, device: &Device) -> Result<Self, ModelError> {
+        Self::from_source(Source { gguf, packed: None, device })
+    }
+
+    fn from_source(source: Source<'_>) -> Result<Self, ModelError> {
+        let gguf = source.gguf;
         // The cheap parts first: a file with an unknown tokenizer should not cost the repacking of its weights.
         let architecture = gguf.get_str("general.architecture")?;
         let context_length = gguf.get_u32(&format!("{architecture}.context_length"))? as usize;
@@ -65,7 +81,7 @@ impl Model {
             Some(source) => Some(ChatTemplate::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))?),
             None => None,
         };
-        let network = arch::load(gguf, device)?;
+        let network = arch::load(source)?;
         if tokenizer.vocabulary() != network.vocabulary() {
             return Err(ModelError::Architecture(format!(
                 "the tokenizer has {} tokens, but the embedding has {}",

@@ -5,7 +5,7 @@ mod support;
 use burn::tensor::Device;
 use hearth_kernels::{Batch, KvCache, Step};
 use hearth_models::{
-    arch::{self, Network},
+    arch::{self, Network, Source},
     gguf::Gguf,
 };
 use support::{Builder, Random, reference};
@@ -163,7 +163,7 @@ fn step(network: &dyn Network, cache: &mut KvCache, device: &Device, sequences: 
 }
 
 fn load(bytes: &[u8], device: &Device) -> Box<dyn Network> {
-    arch::load(&Gguf::parse(bytes).unwrap(), device).unwrap()
+    arch::load(Source { gguf: &Gguf::parse(bytes).unwrap(), packed: None, device }).unwrap()
 }
 
 /// The logits after `tokens`, computed in chunks of the given lengths.
@@ -283,7 +283,8 @@ fn a_chunk_whose_logits_nobody_wants_gives_none() {
 fn refusals_name_the_tensor_or_key() {
     let refuses = |file: Builder, parts: &[&str]| {
         let bytes = file.build();
-        let error = arch::load(&Gguf::parse(&bytes).unwrap(), &Device::flex()).expect_err("the file does not fit its metadata").to_string();
+        let source = Source { gguf: &Gguf::parse(&bytes).unwrap(), packed: None, device: &Device::flex() };
+        let error = arch::load(source).expect_err("the file does not fit its metadata").to_string();
         for part in parts {
             assert!(error.contains(part), "{error:?} lacks {part:?}");
         }

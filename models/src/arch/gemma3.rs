@@ -1,15 +1,15 @@
 //! `gemma3`: Gemma 3's text models. Five layers of a sliding window to one of full attention, each with a RoPE base of its own; norms on queries and keys, and after
 //! attention and feed-forward as well as before; the embedding scaled by the root of its width.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use hearth_kernels::{Activation, AttentionShape, Batch, KvCache, KvShape, Linear, RopeStyle, Step, attention, gated, rms_norm, rope};
 
 use super::{
-    Network,
+    Network, Source,
     loader::{Loader, Sizes},
     outputs,
 };
-use crate::gguf::{ElementType, Gguf, GgufError, Value};
+use crate::gguf::{ElementType, GgufError, Value};
 
 /// Layers to one of full attention, where the file does not say.
 const PATTERN: usize = 6;
@@ -55,11 +55,11 @@ struct Block {
 }
 
 impl Gemma3 {
-    pub(super) fn load(gguf: &Gguf<'_>, device: &Device) -> Result<Self, GgufError> {
-        let loader = Loader::new(gguf, "gemma3", device);
+    pub(super) fn load(source: Source<'_>) -> Result<Self, GgufError> {
+        let loader = Loader::new(source, "gemma3");
         let sizes = loader.sizes()?;
         let Sizes { layers, width, hidden, heads, kv_heads, head_dim, .. } = sizes;
-        let window = gguf.opt_u32(&loader.key("attention.sliding_window"))?.filter(|&w| w > 0).map(|w| w as usize);
+        let window = source.gguf.opt_u32(&loader.key("attention.sliding_window"))?.filter(|&w| w > 0).map(|w| w as usize);
         let is_local = if window.is_some() { local_layers(&loader, layers)? } else { vec![false; layers] };
 
         let scaled_by = if layers == LAYERS_27B { width / heads } else { head_dim };

@@ -1,14 +1,14 @@
 //! `llama`: Llama 1 to 3, SmolLM, Mistral and their kin. GGUF stores the query and key weights permuted for interleaved RoPE.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use hearth_kernels::{Activation, AttentionShape, Batch, KvCache, KvShape, Linear, RopeStyle, Step, attention, gated, rms_norm, rope};
 
 use super::{
-    Network, Projection,
+    Network, Projection, Source,
     loader::{Loader, Sizes},
     outputs,
 };
-use crate::gguf::{Gguf, GgufError};
+use crate::gguf::GgufError;
 
 #[derive(Debug)]
 pub(super) struct Llama {
@@ -36,8 +36,8 @@ struct Block {
 }
 
 impl Llama {
-    pub(super) fn load(gguf: &Gguf<'_>, device: &Device) -> Result<Self, GgufError> {
-        let loader = Loader::new(gguf, "llama", device);
+    pub(super) fn load(source: Source<'_>) -> Result<Self, GgufError> {
+        let loader = Loader::new(source, "llama");
         let sizes = loader.sizes()?;
         let Sizes { width, hidden, heads, kv_heads, head_dim, .. } = sizes;
         let scale = loader.f32_or("attention.scale", 0.0)?;

@@ -6,10 +6,10 @@ use std::{
     fmt::Display,
 };
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use hearth_kernels::{KvShape, Linear};
 
-use super::Projection;
+use super::{Projection, Source};
 use crate::gguf::{Gguf, GgufError, TensorInfo};
 
 /// Bounds on hyperparameters, far above any model, so that products of two cannot overflow and a hostile file costs an error.
@@ -41,8 +41,7 @@ impl Sizes {
 
 /// A GGUF being taken apart for one architecture.
 pub(super) struct Loader<'a> {
-    gguf: &'a Gguf<'a>,
-    device: &'a Device,
+    source: Source<'a>,
     architecture: &'a str,
     taken: RefCell<BTreeSet<&'a str>>,
     /// Bytes put on the device so far.
@@ -50,8 +49,8 @@ pub(super) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(gguf: &'a Gguf<'a>, architecture: &'a str, device: &'a Device) -> Self {
-        Self { gguf, device, architecture, taken: RefCell::default(), uploaded: Cell::new(0) }
+    pub(super) fn new(source: Source<'a>, architecture: &'a str) -> Self {
+        Self { source, architecture, taken: RefCell::default(), uploaded: Cell::new(0) }
     }
 
     /// The key of this architecture's hyperparameter `name`.
@@ -60,25 +59,25 @@ impl<'a> Loader<'a> {
     }
 
     pub(super) fn gguf(&self) -> &'a Gguf<'a> {
-        self.gguf
+        self.source.gguf
     }
 
     /// A float, or `default` when the file does not say.
     pub(super) fn f32_or(&self, name: &str, default: f32) -> Result<f32, GgufError> {
-        Ok(self.gguf.opt_f32(&self.key(name))?.unwrap_or(default))
+        Ok(self.source.gguf.opt_f32(&self.key(name))?.unwrap_or(default))
     }
 
     /// A number from 1 to `most`.
     fn size(&self, name: &str, most: usize) -> Result<usize, GgufError> {
         let key = self.key(name);
-        let size = self.gguf.get_u32(&key)?;
+        let size = self.source.gguf.get_u32(&key)?;
         checked(key, size, most)
     }
 
     /// A number from 1 to `most`, or `default` when the file does not say.
     pub(super) fn size_or(&self, name: &str, most: usize, default: usize) -> Result<usize, GgufError> {
         let key = self.key(name);
-        match self.gguf.opt_u32(&key)? {
+        match self.source.gguf.opt_u32(&key)? {
             Some(size) => checked(key, size, most),
             None => Ok(default),
         }
@@ -87,14 +86,14 @@ impl<'a> Loader<'a> {
     /// Refuses a hyperparameter that changes the computation in a way that is not built here.
     pub(super) fn refuse(&self, name: &str, what: &str) -> Result<(), GgufError> {
         let key = self.key(name);
-        match self.gguf.get(&key) {
+        match self.source.gguf.get(&key) {
             None => Ok(()),
             Some(_) => Err(GgufError::Metadata { key, problem: format!("{what} is not supported") }),
         }
     }
 
     pub(super) fn sizes(&self) -> Result<Sizes, GgufError> {
-        if self.gguf.opt_u32(&self.key("expert_count"))?.unwrap_or(0) > 0 {
+        if self.source.gguf.opt_u32(&self.key("expert_count"))?.unwrap_or(0) > 0 {
             return Err(GgufError::Metadata { key: self.key("expert_count"), problem: "a mixture of experts is not supported".into() });
         }
         let width = self.size("embedding_length", MAX_WIDTH)?;
@@ -116,7 +115,7 @@ impl<'a> Loader<'a> {
         if heads.checked_mul(head_dim).is_none_or(|all| all > MAX_WIDTH) {
             return wrong("attention.head_count", format!("{heads} heads of {head_dim} elements are more than {MAX_WIDTH}"));
         }
-        let eps = self.gguf.get_f32(&self.key("attention.layer_norm_rms_epsilon"))?;
+        let eps = self.source.gguf.get_f32(&self.key("attention.layer_norm_rms_epsilon"))?;
         if !(eps >= 0.0 && eps.is_finite()) {
             return wrong("attention.layer_norm_rms_epsilon", format!("{eps} is not a small positive number"));
         }
@@ -138,7 +137,7 @@ impl<'a> Loader<'a> {
     /// RoPE's angles a position: `base^(-2i/rotated) · scale / factorᵢ`, with the factors of the tensor `rope_freqs.weight` where the file has it (llama 3's long context).
     pub(super) fn rope_frequencies(&self, rotated: usize, base: f32, scale: f32) -> Result<Tensor<1>, GgufError> {
         let name = "rope_freqs.weight";
-        let factors = match self.gguf.tensors.contains_key(name) {
+        let factors = match self.source.gguf.tensors.contains_key(name) {
             true => self.floats(name, rotated / 2)?,
             false => vec![1.0; rotated / 2],
         };
@@ -156,7 +155,7 @@ impl<'a> Loader<'a> {
     /// What positions are multiplied by for a context longer than that of the first training: RoPE's linear scaling.
     pub(super) fn rope_scale(&self) -> Result<f32, GgufError> {
         let key = self.key("rope.scaling.type");
-        match self.gguf.opt_str(&key)? {
+        match self.source.gguf.opt_str(&key)? {
             None | Some("none" | "linear") => {}
             Some(other) => {
                 return Err(GgufError::Metadata { key, problem: format!("RoPE scaling by `{other}` is not supported, only `linear`") });
@@ -164,7 +163,7 @@ impl<'a> Loader<'a> {
         }
         self.refuse("rope.scaling.attn_factor", "scaling attention for RoPE")?;
         // `rope.scale_linear` is the factor's name in old files; 0 means none.
-        let factor = match self.gguf.opt_f32(&self.key("rope.scaling.factor"))? {
+        let factor = match self.source.gguf.opt_f32(&self.key("rope.scaling.factor"))? {
             Some(factor) => factor,
             None => self.f32_or("rope.scale_linear", 0.0)?,
         };
@@ -174,7 +173,9 @@ impl<'a> Loader<'a> {
     /// A weight matrix `[rows, columns]`.
     pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Linear, GgufError> {
         let (info, bytes) = self.take(name, &[columns as u64, rows as u64])?;
-        let linear = Linear::new(info.ty, bytes, rows, columns, self.device)
+        let packed = self.source.packed.and_then(|packed| packed.matrix(name, info.ty, rows, columns));
+        let linear = packed
+            .unwrap_or_else(|| Linear::new(info.ty, bytes, rows, columns, self.source.device))
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
         self.uploaded.update(|sum| sum + linear.bytes());
         Ok(linear)
@@ -183,14 +184,14 @@ impl<'a> Loader<'a> {
     /// A weight matrix `<name>.weight`, with `<name>.bias` where the file has one.
     pub(super) fn projection(&self, name: &str, rows: usize, columns: usize) -> Result<Projection, GgufError> {
         let bias = format!("{name}.bias");
-        let bias = if self.gguf.tensors.contains_key(&*bias) { Some(self.vector(&bias, rows)?) } else { None };
+        let bias = if self.source.gguf.tensors.contains_key(&*bias) { Some(self.vector(&bias, rows)?) } else { None };
         Ok(Projection { weight: self.matrix(&format!("{name}.weight"), rows, columns)?, bias })
     }
 
     /// The output head: `output.weight`, or the embedding itself where the file ties them.
     pub(super) fn output(&self, embedding: &Linear, sizes: &Sizes) -> Result<Linear, GgufError> {
         let name = "output.weight";
-        match self.gguf.tensors.contains_key(name) {
+        match self.source.gguf.tensors.contains_key(name) {
             true => self.matrix(name, sizes.vocabulary, sizes.width),
             false => Ok(embedding.clone()),
         }
@@ -211,11 +212,11 @@ impl<'a> Loader<'a> {
     fn upload(&self, values: Vec<f32>) -> Tensor<1> {
         let len = values.len();
         self.uploaded.update(|sum| sum + len * size_of::<f32>());
-        Tensor::from_data(TensorData::new(values, [len]), self.device)
+        Tensor::from_data(TensorData::new(values, [len]), self.source.device)
     }
 
     fn find(&self, name: &str) -> Result<&'a TensorInfo, GgufError> {
-        self.gguf.tensors.get(name).ok_or_else(|| GgufError::Tensor {
+        self.source.gguf.tensors.get(name).ok_or_else(|| GgufError::Tensor {
             name: name.into(),
             problem: format!("missing; the architecture `{}` needs it", self.architecture),
         })
@@ -231,9 +232,9 @@ impl<'a> Loader<'a> {
             let problem = format!("has the shape {:?}, but the metadata ask for {dimensions:?}", info.dimensions);
             return Err(GgufError::Tensor { name: name.into(), problem });
         }
-        let (&name, info) = self.gguf.tensors.get_key_value(name).expect("found above");
+        let (&name, info) = self.source.gguf.tensors.get_key_value(name).expect("found above");
         self.taken.borrow_mut().insert(name);
-        Ok((info, self.gguf.tensor_bytes(info)))
+        Ok((info, self.source.gguf.tensor_bytes(info)))
     }
 
     /// Ends the loading: bytes of the weights on the device.
@@ -242,7 +243,7 @@ impl<'a> Loader<'a> {
     /// When the file has a tensor that was not taken: to leave it out would compute another model than the file holds.
     pub(super) fn finish(self) -> Result<usize, GgufError> {
         let taken = self.taken.into_inner();
-        match self.gguf.tensors.keys().find(|name| !taken.contains(*name)) {
+        match self.source.gguf.tensors.keys().find(|name| !taken.contains(*name)) {
             Some(name) => Err(GgufError::Tensor {
                 name: name.to_string(),
                 problem: format!("is not a part of the architecture `{}` as supported here", self.architecture),

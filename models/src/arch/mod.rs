@@ -7,7 +7,7 @@ mod loader;
 use burn::tensor::{Device, Tensor};
 use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
 
-use crate::{ModelError, gguf::Gguf};
+use crate::{ModelError, Packed, gguf::Gguf};
 
 /// The architectures that [`load`] knows.
 pub const ARCHITECTURES: [&str; 2] = ["llama", "gemma3"];
@@ -27,14 +27,25 @@ pub trait Network: Send + std::fmt::Debug {
     fn forward(&self, batch: &Batch, step: &Step, cache: &mut KvCache) -> Tensor<2>;
 }
 
-/// Loads the network that `general.architecture` names, its weights repacked for `device`.
+/// Where a network's weights come from and go to.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The model's file.
+    pub gguf: &'a Gguf<'a>,
+    /// Its matrices as the CPU's kernels read them, if they are there: what is missing in them is repacked in memory.
+    pub packed: Option<&'a Packed>,
+    /// Where the weights go. `packed` is for the CPU alone.
+    pub device: &'a Device,
+}
+
+/// Loads the network that `general.architecture` names.
 ///
 /// # Errors
 /// [`ModelError::Architecture`] for one that is not supported, [`ModelError::Gguf`] when metadata or tensors do not make up a whole one.
-pub fn load(gguf: &Gguf<'_>, device: &Device) -> Result<Box<dyn Network>, ModelError> {
-    match gguf.get_str("general.architecture")? {
-        "llama" => Ok(Box::new(llama::Llama::load(gguf, device)?)),
-        "gemma3" => Ok(Box::new(gemma3::Gemma3::load(gguf, device)?)),
+pub fn load(source: Source<'_>) -> Result<Box<dyn Network>, ModelError> {
+    match source.gguf.get_str("general.architecture")? {
+        "llama" => Ok(Box::new(llama::Llama::load(source)?)),
+        "gemma3" => Ok(Box::new(gemma3::Gemma3::load(source)?)),
         other => Err(ModelError::Architecture(format!(
             "the architecture `{}` is not supported; supported are {}",
             other.chars().take(80).collect::<String>(),

@@ -34,7 +34,7 @@ impl Shared {
             let file = File::open(path).map_err(|error| unreadable(path, &error))?;
             let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
             self.check_weights(bytes)?;
-            Model::open(path, &self.device.device).map_err(|error| failed(error.to_string())).and_then(|model| self.serve(model))
+            Model::open(path, None, &self.device.device).map_err(|error| failed(error.to_string())).and_then(|model| self.serve(model))
         })
     }
 

@@ -1,6 +1,6 @@
 //! The paged KV cache: for each layer a tensor of key blocks and one of value blocks.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 
 use crate::linear::is_cpu;
 
@@ -43,7 +43,14 @@ impl KvCache {
     /// A zeroed cache of `blocks` blocks of [`Self::BLOCK_LEN`] positions on `device`.
     pub fn new(shape: KvShape, blocks: usize, device: &Device) -> Self {
         let size = [blocks * Self::BLOCK_LEN, shape.kv_heads * shape.head_dim];
-        let zeros = || Tensor::<2>::zeros(size, (device, element(device)));
+        let zeros = || match is_cpu(device) {
+            // Zeroed by the system, page by page as they are first written: a cache costs the memory that is used of it.
+            true => {
+                let words = vec![0u64; (size[0] * size[1] * DType::F16.size()).div_ceil(size_of::<u64>())];
+                Tensor::<2>::from_data(TensorData::from_bytes(Bytes::from_elems(words), size, DType::F16), (device, DType::F16))
+            }
+            false => Tensor::<2>::zeros(size, (device, element(device))),
+        };
         Self { layers: (0..shape.layers).map(|_| Some((zeros(), zeros()))).collect(), block_len: Self::BLOCK_LEN }
     }
 

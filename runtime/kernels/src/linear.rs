@@ -2,7 +2,7 @@
 
 use burn::{
     backend::Dispatch,
-    tensor::{DType, Device, Int, Tensor, TensorData},
+    tensor::{AllocationProperty, Bytes, DType, Device, Int, Tensor, TensorData},
 };
 
 use crate::{WeightError, WeightType, batch::indices, cpu::tile, ops::KernelOps};
@@ -52,6 +52,16 @@ fn part_rows(ty: WeightType, columns: usize, device: &Device) -> usize {
     usize::MAX
 }
 
+/// That `len` bytes are a weight of this shape; the bytes of its rows.
+fn check(ty: WeightType, len: usize, rows: usize, columns: usize) -> Result<usize, WeightError> {
+    let row_bytes = ty.bytes_of(columns).ok_or(WeightError::Block { ty, columns, block: ty.block_len() })?;
+    let need = row_bytes.saturating_mul(rows);
+    if len != need || need == 0 {
+        return Err(WeightError::Length { ty, rows, columns, need, got: len });
+    }
+    Ok(row_bytes)
+}
+
 impl Part {
     fn new(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, device: &Device) -> Self {
         #[cfg(feature = "wgpu")]
@@ -61,10 +71,14 @@ impl Part {
         }
         let (tiles, start) = tile::pack(ty, bytes, rows, columns);
         let len = tiles.len();
+        Self::on_cpu(TensorData::new(tiles, [len]), PackedShape { ty, rows, columns, start })
+    }
+
+    fn on_cpu(tiles: TensorData, shape: PackedShape) -> Self {
+        let device = &Device::flex();
         // Scales are in the tiles.
         let none = || Tensor::zeros([1], (device, DType::F32));
-        let codes = Tensor::from_data(TensorData::new(tiles, [len]), (device, DType::U8));
-        Self { codes, scales: none(), mins: none(), shape: PackedShape { ty, rows, columns, start } }
+        Self { codes: Tensor::from_data(tiles, (device, DType::U8)), scales: none(), mins: none(), shape }
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
@@ -95,16 +109,53 @@ impl Part {
 }
 
 impl Linear {
+    /// The number of the CPU's tile layout. Tiles that were kept under another number are no use.
+    pub const TILES_VERSION: u32 = 1;
+
+    /// Whether weights on `device` are the CPU's tiles.
+    pub fn is_tiled(device: &Device) -> bool {
+        is_cpu(device)
+    }
+
+    /// Bytes of the CPU's tiles of a weight; `None` when its rows are not whole blocks.
+    pub fn tile_bytes(ty: WeightType, rows: usize, columns: usize) -> Option<usize> {
+        ty.bytes_of(columns).map(|_| tile::bytes_of(ty, rows, columns))
+    }
+
+    /// Repacks GGML's row-major blocks into the CPU's tiles, `tiles`: zeros before, [`Self::tile_bytes`] long.
+    ///
+    /// # Errors
+    /// [`WeightError`] as for [`Self::new`], or when `tiles` has another length.
+    pub fn pack(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, tiles: &mut [u8]) -> Result<(), WeightError> {
+        check(ty, bytes.len(), rows, columns)?;
+        let need = tile::bytes_of(ty, rows, columns);
+        if tiles.len() != need {
+            return Err(WeightError::Length { ty, rows, columns, need, got: tiles.len() });
+        }
+        tile::pack_into(ty, bytes, rows, columns, tiles);
+        Ok(())
+    }
+
+    /// A weight on the CPU over tiles that [`Self::pack`] made, where they lie: a mapped file, say.
+    ///
+    /// # Errors
+    /// [`WeightError`] when `tiles` has another length than the weight needs.
+    pub fn from_tiles(ty: WeightType, rows: usize, columns: usize, tiles: bytes::Bytes) -> Result<Self, WeightError> {
+        let need = Self::tile_bytes(ty, rows, columns).ok_or(WeightError::Block { ty, columns, block: ty.block_len() })?;
+        if tiles.len() != need || need == 0 {
+            return Err(WeightError::Length { ty, rows, columns, need, got: tiles.len() });
+        }
+        let tiles = Bytes::from_shared(tiles, AllocationProperty::File);
+        let part = Part::on_cpu(TensorData::from_bytes(tiles, [need], DType::U8), PackedShape { ty, rows, columns, start: 0 });
+        Ok(Self { parts: vec![part], rows, columns })
+    }
+
     /// Repacks GGML's row-major blocks for `device`.
     ///
     /// # Errors
     /// [`WeightError`] when `bytes` is not exactly `rows × columns` elements of `ty` in whole blocks.
     pub fn new(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, device: &Device) -> Result<Self, WeightError> {
-        let row_bytes = ty.bytes_of(columns).ok_or(WeightError::Block { ty, columns, block: ty.block_len() })?;
-        let need = row_bytes.saturating_mul(rows);
-        if bytes.len() != need || need == 0 {
-            return Err(WeightError::Length { ty, rows, columns, need, got: bytes.len() });
-        }
+        let row_bytes = check(ty, bytes.len(), rows, columns)?;
         let part_rows = part_rows(ty, columns, device).min(rows);
         let parts =
             bytes.chunks(part_rows * row_bytes).map(|bytes| Part::new(ty, bytes, bytes.len() / row_bytes, columns, device)).collect();

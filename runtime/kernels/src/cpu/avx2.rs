@@ -1,4 +1,4 @@
-//! x86-64 with AVX2 and F16C: a vector of 16 lanes is a pair of registers.
+//! x86-64 with AVX2 and F16C, with or without AVX-VNNI: a vector of 16 lanes is a pair of registers.
 
 #![allow(unsafe_code)]
 
@@ -6,9 +6,9 @@ use std::arch::x86_64::*;
 
 use super::simd::{Kernel, Simd};
 
-/// See the module.
+/// See the module. `VNNI`: four byte products and their sum are one instruction.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2;
+pub(super) struct Avx2<const VNNI: bool>;
 
 /// Runs a kernel compiled for this target.
 ///
@@ -17,20 +17,30 @@ pub(super) struct Avx2;
 #[target_feature(enable = "avx2,f16c")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) {
     // SAFETY: the caller's promise.
-    unsafe { kernel.run::<Avx2>() }
+    unsafe { kernel.run::<Avx2<false>>() }
+}
+
+/// Runs a kernel compiled for this target with AVX-VNNI.
+///
+/// # Safety
+/// The CPU has the features below; the kernel's own demands hold.
+#[target_feature(enable = "avx2,f16c,avxvnni")]
+pub(super) unsafe fn run_vnni<K: Kernel>(kernel: K) {
+    // SAFETY: the caller's promise.
+    unsafe { kernel.run::<Avx2<true>>() }
 }
 
 type F = (__m256, __m256);
 type I = (__m256i, __m256i);
 
 // SAFETY (of every block below): the trait's contract gives the features and the elements behind pointers; loads and stores are the unaligned ones.
-impl Simd for Avx2 {
+impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type F = F;
     type I = I;
     type B = I;
 
     const ROWS: usize = 2;
-    const BYTE_OFFSET: i32 = 0;
+    const BYTE_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> F {
@@ -119,12 +129,19 @@ impl Simd for Avx2 {
     unsafe fn dot(sum: I, codes: I, x: *const i8) -> I {
         unsafe {
             let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
-            (dot(sum.0, codes.0, x), dot(sum.1, codes.1, x))
+            if VNNI {
+                (_mm256_dpbusd_avx_epi32(sum.0, codes.0, x), _mm256_dpbusd_avx_epi32(sum.1, codes.1, x))
+            } else {
+                (dot(sum.0, codes.0, x), dot(sum.1, codes.1, x))
+            }
         }
     }
     #[inline(always)]
     unsafe fn dot_byte(sum: I, codes: I, x: *const i8) -> I {
         unsafe {
+            if VNNI {
+                return <Self as Simd>::dot(sum, codes, x);
+            }
             let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
             (dot_signed(sum.0, codes.0, x), dot_signed(sum.1, codes.1, x))
         }

@@ -12,8 +12,10 @@ pub enum Target {
     Scalar = 1,
     /// x86-64 with AVX2 and F16C.
     Avx2 = 2,
+    /// x86-64 with AVX2, F16C and AVX-VNNI.
+    AvxVnni = 3,
     /// x86-64 with AVX-512 and its VNNI.
-    Avx512 = 3,
+    Avx512 = 4,
 }
 
 /// 0 until decided.
@@ -27,6 +29,9 @@ impl Target {
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
                 all.push(Self::Avx2);
+                if is_x86_feature_detected!("avxvnni") {
+                    all.push(Self::AvxVnni);
+                }
             }
             if is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
@@ -40,13 +45,14 @@ impl Target {
         all
     }
 
-    /// The target in use: the best available one, or a lower one named by the environment variable `HEARTH_KERNELS` (`scalar`, `avx2` or `avx512`), for tests and to
+    /// The target in use: the best available one, or a lower one named by the environment variable `HEARTH_KERNELS` (`scalar`, `avx2`, `avxvnni` or `avx512`), for tests and to
     /// find out whether a fault lies in a kernel.
     pub fn current() -> Self {
         match CHOSEN.load(Relaxed) {
             1 => Self::Scalar,
             2 => Self::Avx2,
-            3 => Self::Avx512,
+            3 => Self::AvxVnni,
+            4 => Self::Avx512,
             _ => {
                 let available = Self::available();
                 let wish = std::env::var("HEARTH_KERNELS").ok();
@@ -71,6 +77,7 @@ impl Target {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
         }
     }
@@ -81,6 +88,7 @@ pub fn cpu_description() -> String {
     let target = match Target::current() {
         Target::Scalar => "scalar",
         Target::Avx2 => "AVX2",
+        Target::AvxVnni => "AVX-VNNI",
         Target::Avx512 => "AVX512-VNNI",
     };
     let threads = pool::threads();
@@ -99,6 +107,8 @@ pub(super) unsafe fn run(kernel: impl Kernel) {
         match Target::current() {
             #[cfg(target_arch = "x86_64")]
             Target::Avx512 => super::avx512::run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Target::AvxVnni => super::avx2::run_vnni(kernel),
             #[cfg(target_arch = "x86_64")]
             Target::Avx2 => super::avx2::run(kernel),
             _ => kernel.run::<scalar::Scalar>(),

@@ -24,6 +24,9 @@ use crate::{WeightType, weight::Block};
 /// Rows of a tile.
 pub(crate) const ROWS: usize = 16;
 
+/// Tiles begin at a cache line, which allocations need not.
+pub(crate) const LINE: usize = 64;
+
 /// How codes are stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Payload {
@@ -146,14 +149,23 @@ pub(crate) fn tile_bytes(ty: WeightType, columns: usize) -> usize {
     }
 }
 
+/// Bytes of the tiles of a weight.
+pub(crate) fn bytes_of(ty: WeightType, rows: usize, columns: usize) -> usize {
+    rows.div_ceil(ROWS).saturating_mul(tile_bytes(ty, columns))
+}
+
 /// The tiles of a row-major weight, after `start` bytes that put the first at a cache line's start in the allocation made here.
 pub(crate) fn pack(ty: WeightType, bytes: &[u8], rows: usize, columns: usize) -> (Vec<u8>, usize) {
-    const LINE: usize = 64;
-    let tile_len = tile_bytes(ty, columns);
-    let row_bytes = bytes.len() / rows.max(1);
-    let tiles = rows.div_ceil(ROWS);
-    let mut out = vec![0u8; tiles * tile_len + LINE];
+    let len = bytes_of(ty, rows, columns);
+    let mut out = vec![0u8; len + LINE];
     let start = out.as_ptr().align_offset(LINE).min(LINE);
+    pack_into(ty, bytes, rows, columns, &mut out[start..start + len]);
+    (out, start)
+}
+
+/// Writes the tiles of a row-major weight to `out`: all of its bytes, which are zeros before.
+pub(crate) fn pack_into(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, out: &mut [u8]) {
+    let row_bytes = bytes.len() / rows.max(1);
     let tile = |t: usize, out: &mut [u8]| {
         let bytes = &bytes[t * ROWS * row_bytes..rows.min((t + 1) * ROWS) * row_bytes];
         match Format::of(ty) {
@@ -161,8 +173,7 @@ pub(crate) fn pack(ty: WeightType, bytes: &[u8], rows: usize, columns: usize) ->
             None => pack_floats(ty.block_bytes(), bytes, row_bytes, out),
         }
     };
-    pool::for_each_slice(&mut out[start..start + tiles * tile_len], tile_len, tile);
-    (out, start)
+    pool::for_each_slice(out, tile_bytes(ty, columns), tile);
 }
 
 fn pack_floats(size: usize, bytes: &[u8], row_bytes: usize, out: &mut [u8]) {

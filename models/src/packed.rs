@@ -1,0 +1,163 @@
+//! Repacked weights kept on disk: the tiles that the CPU's kernels read, made once from a GGUF and mapped ever after.
+//!
+//! The file lies beside the model (`<file>.tiles`): a header that names the model by its sha256 and the layout by its version, then the tiles of every matrix in the
+//! order of the GGUF's tensor names, each from a cache line on. Where a matrix lies follows from the GGUF's header alone, so the file needs no index, and one made of
+//! another model, by another version or cut short is known by its first bytes and its length. It is written under another name and renamed when it is whole.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    ops::Range,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use hearth_kernels::{Linear, WeightError, WeightType};
+use memmap2::{Mmap, MmapMut};
+
+use crate::gguf::Gguf;
+
+const MAGIC: &[u8; 16] = b"hearth tiles\0\0\0\0";
+/// Bytes before the first tile: magic, version, sha256, length.
+const HEADER: usize = 128;
+/// Where matrices begin.
+const LINE: usize = 64;
+
+/// The tiles of a model's matrices, mapped.
+#[derive(Debug)]
+pub struct Packed {
+    tiles: Bytes,
+    matrices: BTreeMap<String, Matrix>,
+}
+
+/// What a matrix is, and where its tiles lie in the file.
+#[derive(Debug, Clone)]
+struct Matrix {
+    ty: WeightType,
+    rows: usize,
+    columns: usize,
+    range: Range<usize>,
+}
+
+impl Packed {
+    /// Maps the tiles of `gguf`, the file at `path` with this sha256 (hexadecimal); makes them first where they are not there yet.
+    ///
+    /// # Errors
+    /// What the system says, when they can be neither mapped nor written: the model can then be repacked in memory.
+    pub fn open(gguf: &Gguf<'_>, path: &Path, sha256: &str) -> io::Result<Self> {
+        let (matrices, len) = plan(gguf)?;
+        let header = header(sha256, len)?;
+        let path = beside(path, "tiles");
+        let map = match map(&path, &header, len) {
+            Some(map) => map,
+            None => write(&path, &header, len, |out| pack(gguf, &matrices, out))?,
+        };
+        Ok(Self { tiles: Bytes::from_owner(map), matrices })
+    }
+
+    /// The matrix `name`, if the tiles have it in this shape.
+    ///
+    /// # Errors
+    /// [`WeightError`], as for [`Linear::new`].
+    pub(crate) fn matrix(&self, name: &str, ty: WeightType, rows: usize, columns: usize) -> Option<Result<Linear, WeightError>> {
+        let matrix = self.matrices.get(name).filter(|m| (m.ty, m.rows, m.columns) == (ty, rows, columns))?;
+        Some(Linear::from_tiles(ty, rows, columns, self.tiles.slice(matrix.range.clone())))
+    }
+}
+
+/// Where each matrix lies, and the length of the whole.
+fn plan(gguf: &Gguf<'_>) -> io::Result<(BTreeMap<String, Matrix>, usize)> {
+    let mut matrices = BTreeMap::new();
+    let mut end = HEADER;
+    for (name, info) in &gguf.tensors {
+        let rows = info.dimensions.iter().skip(1).try_fold(1usize, |rows, &d| rows.checked_mul(usize::try_from(d).ok()?));
+        let columns = info.dimensions.first().and_then(|&d| usize::try_from(d).ok());
+        let (Some(rows @ 2..), Some(columns)) = (rows, columns) else { continue };
+        let Some(bytes) = Linear::tile_bytes(info.ty, rows, columns) else { continue };
+        let range = end..end.checked_add(bytes).ok_or_else(|| io::Error::other("the tiles have no size that a computer could hold"))?;
+        end = range.end.next_multiple_of(LINE);
+        matrices.insert((*name).to_owned(), Matrix { ty: info.ty, rows, columns, range });
+    }
+    Ok((matrices, end))
+}
+
+fn header(sha256: &str, len: usize) -> io::Result<[u8; HEADER]> {
+    let mut header = [0; HEADER];
+    header[..16].copy_from_slice(MAGIC);
+    header[16..20].copy_from_slice(&Linear::TILES_VERSION.to_le_bytes());
+    header[24..32].copy_from_slice(&(len as u64).to_le_bytes());
+    let sha256 = sha256.as_bytes();
+    if sha256.len() != 64 {
+        return Err(io::Error::other("a sha256 has 64 hexadecimal digits"));
+    }
+    header[32..96].copy_from_slice(sha256);
+    Ok(header)
+}
+
+/// The file's map if it is the one that `header` speaks of.
+fn map(path: &Path, header: &[u8; HEADER], len: usize) -> Option<Mmap> {
+    let mut file = File::open(path).ok()?;
+    let mut found = [0; HEADER];
+    file.read_exact(&mut found).ok()?;
+    let whole = found == *header && file.metadata().is_ok_and(|m| m.is_file() && m.len() == len as u64);
+    // SAFETY: plain bytes are read from a read-only map. Nobody writes to the file once it has its name: it is replaced, never changed; see also `MappedFile`.
+    #[allow(unsafe_code)]
+    let map = if whole { unsafe { memmap2::MmapOptions::new().populate().map(&file) }.ok()? } else { return None };
+    (map.len() == len).then_some(map)
+}
+
+/// Writes the file with what `fill` puts behind the header, and maps it.
+fn write(path: &Path, header: &[u8; HEADER], len: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Mmap> {
+    let part = beside(path, "part");
+    let file = claim(&part)?;
+    let made = (|| {
+        // Empty first: `fill` wants zeros, and a process that ended here may have left anything. The blocks are taken beforehand, as writing through a map where the
+        // disk is full would end the process.
+        file.set_len(0)?;
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, len as u64)?;
+        // SAFETY: whoever else might write to the file keeps away while this process has it locked.
+        #[allow(unsafe_code)]
+        let mut map = unsafe { MmapMut::map_mut(&file) }?;
+        fill(&mut map)?;
+        map[..HEADER].copy_from_slice(header);
+        map.flush()?;
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+        map.make_read_only()
+    })();
+    if made.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    made
+}
+
+/// The unfinished file, for this process alone.
+fn claim(part: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part)?;
+    file.try_lock().map_err(|_| io::Error::other("another process is writing it"))?;
+    // Between opening and locking, its maker may have finished it and given it its name: then it must not be touched.
+    let (ours, named) = (file.metadata()?, fs::metadata(part)?);
+    match (ours.dev(), ours.ino()) == (named.dev(), named.ino()) {
+        true => Ok(file),
+        false => Err(io::Error::other("another process has just written it")),
+    }
+}
+
+fn pack(gguf: &Gguf<'_>, matrices: &BTreeMap<String, Matrix>, out: &mut [u8]) -> io::Result<()> {
+    for (name, matrix) in matrices {
+        let bytes = gguf.tensor_bytes(&gguf.tensors[name.as_str()]);
+        Linear::pack(matrix.ty, bytes, matrix.rows, matrix.columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+/// `<path>.<ending>`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
