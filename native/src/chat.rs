@@ -22,7 +22,7 @@ pub(crate) fn run(args: ChatArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let chatted = runtime.block_on(async {
         let engine = engine::start(&args.engine, 1, 1)?;
-        engine.add_model(&model.name, model.path);
+        engine.add_model(&model.name, model.path, model.sha256);
         let graph = engine.ready(&model.name).await?;
         greet(&engine, &model.name, &graph);
         Chat::new(args, graph).run().await

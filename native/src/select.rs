@@ -13,6 +13,8 @@ pub(crate) struct Selected {
     /// What requests call it.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
+    /// Its sha256, where it was verified.
+    pub(crate) sha256: Option<String>,
 }
 
 /// Whether a user's word for a model is a path and not a name.
@@ -59,7 +61,7 @@ fn of_path(name: Option<&str>, path: &Path) -> anyhow::Result<Selected> {
         "`{name}` cannot be the name of {}: say another with --model NAME=PATH",
         path.display()
     );
-    Ok(Selected { name, path: path.to_owned() })
+    Ok(Selected { name, path: path.to_owned(), sha256: None })
 }
 
 fn of_catalog(model: &ModelEntry, dir: &Path) -> anyhow::Result<Selected> {
@@ -67,7 +69,7 @@ fn of_catalog(model: &ModelEntry, dir: &Path) -> anyhow::Result<Selected> {
     let verified = verify(model, dir, Check::Marked, &mut |done, total| {
         bar.get_or_insert_with(|| Progress::new(&format!("verifying {}", model.name), Some(total))).set(done);
     })?;
-    Ok(Selected { name: model.name.clone(), path: verified.path })
+    Ok(Selected { name: model.name.clone(), path: verified.path, sha256: Some(verified.sha256) })
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let models = select(&args.models)?;
     let engine = engine::start(&args.engine, args.sequences, args.queue)?;
     for model in &models {
-        engine.add_model(&model.name, model.path.clone());
+        engine.add_model(&model.name, model.path.clone(), model.sha256.clone());
     }
     let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
     let handler = Arc::new(Handler(Ports::new(engine.clone(), &names)));

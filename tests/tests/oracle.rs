@@ -48,7 +48,7 @@ fn engine(device: DeviceChoice) -> Engine {
 
 async fn load(engine: &Engine, path: &Path) -> Graph {
     let name = path.file_name().expect("a file").to_string_lossy();
-    engine.add_model(&name, path.to_owned());
+    engine.add_model(&name, path.to_owned(), None);
     engine.ready(&name).await.expect("the model loads")
 }
 

@@ -22,7 +22,7 @@ async fn run() -> Result<(), Error> {
     let max_tokens: usize = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(128);
     let begun = Instant::now();
     let engine = Engine::start(EngineOptions::default())?;
-    engine.add_model("model", PathBuf::from(path));
+    engine.add_model("model", PathBuf::from(path), None);
     let graph = engine.ready("model").await?;
     eprintln!("{}; loaded in {:.2?}", engine.device_description(), begun.elapsed());
 

@@ -127,13 +127,13 @@ impl Engine {
     }
 
     /// Begins loading the GGUF at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`. A name that is there already is
-    /// loaded anew.
-    pub fn add_model(&self, name: &str, path: PathBuf) {
+    /// loaded anew. With the file's `sha256` (hexadecimal, verified by the caller) its repacked weights are kept beside it for the next start.
+    pub fn add_model(&self, name: &str, path: PathBuf, sha256: Option<String>) {
         let state = self.0.graphs().add(name, LoadState::Loading);
         let shared = self.0.clone();
         let (loader, label) = (state.clone(), name.to_owned());
         let spawned = spawn("hearth-load", move || {
-            loader.send_replace(match shared.load_file(&path) {
+            loader.send_replace(match shared.load_file(&path, sha256.as_deref()) {
                 Ok(graph) => LoadState::Ready(graph),
                 Err(error) => {
                     tracing::error!(model = label, %error, "loading failed");

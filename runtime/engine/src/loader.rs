@@ -28,13 +28,13 @@ use crate::{
 const STEP_ROWS: usize = 128;
 
 impl Shared {
-    /// Loads the GGUF at `path`.
-    pub(crate) fn load_file(&self, path: &Path) -> Result<Graph, Error> {
+    /// Loads the GGUF at `path`, which has this `sha256` if that is known.
+    pub(crate) fn load_file(&self, path: &Path, sha256: Option<&str>) -> Result<Graph, Error> {
         self.load_guarded(|| {
             let file = File::open(path).map_err(|error| unreadable(path, &error))?;
             let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
             self.check_weights(bytes)?;
-            Model::open(path, None, &self.device.device).map_err(|error| failed(error.to_string())).and_then(|model| self.serve(model))
+            Model::open(path, sha256, &self.device.device).map_err(|error| failed(error.to_string())).and_then(|model| self.serve(model))
         })
     }
 

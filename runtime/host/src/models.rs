@@ -16,6 +16,8 @@ pub struct Served {
     pub name: String,
     /// Its verified file.
     pub path: PathBuf,
+    /// Its sha256, where it was verified.
+    pub sha256: Option<String>,
 }
 
 /// The names to serve, in order: the command line's, else the variable `models` where somebody set it, else the trigger's, else that variable's default, else the
@@ -57,13 +59,13 @@ pub fn locate(wanted: &str) -> Result<Served, String> {
     let file = wanted.split_once('=').map(|(_, file)| file).or_else(|| wanted.ends_with(".gguf").then_some(wanted));
     if let Some(path) = file.map(PathBuf::from) {
         std::fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
-        return Ok(Served { name, path });
+        return Ok(Served { name, path, sha256: None });
     }
     let folder = models_dir().ok_or("there is no folder for models: set HEARTH_MODELS, or HOME")?;
     let catalog = Catalog::with_local(&folder).map_err(|error| error.to_string())?;
     let entry = catalog.find(wanted).map_err(|error| error.to_string())?;
     let file = verify(entry, &folder, Check::Marked, &mut |_, _| {}).map_err(|error| error.to_string())?;
-    Ok(Served { name, path: file.path })
+    Ok(Served { name, path: file.path, sha256: Some(file.sha256) })
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {
@@ -107,7 +109,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("tiny-{}.gguf", std::process::id()));
         std::fs::write(&file, "").unwrap();
         let path = file.to_str().unwrap();
-        assert_eq!(locate(path).unwrap(), Served { name: format!("tiny-{}", std::process::id()), path: file.clone() });
+        assert_eq!(locate(path).unwrap(), Served { name: format!("tiny-{}", std::process::id()), path: file.clone(), sha256: None });
         assert_eq!(locate(&format!("mine={path}")).unwrap().name, "mine");
         assert!(locate(&format!("={path}")).unwrap_err().contains("names no model"));
         std::fs::remove_file(&file).unwrap();

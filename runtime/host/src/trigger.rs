@@ -100,7 +100,7 @@ pub async fn run(cli: Cli) -> Result<()> {
     let store = open_store(&cli, &origin, &app)?;
     let engine = Engine::start(engine_options(&cli))?;
     for model in &served {
-        engine.add_model(&model.name, model.path.clone());
+        engine.add_model(&model.name, model.path.clone(), model.sha256.clone());
     }
     let runtime = Runtime::new(engine.clone(), guest_options(&cli), app.components.len())
         .map_err(|error| anyhow::anyhow!("the wasm runtime cannot be set up: {error:#}"))?;

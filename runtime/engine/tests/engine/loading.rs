@@ -25,19 +25,19 @@ async fn a_file_that_cannot_be_loaded_says_why_under_its_name() {
     let engine = Engine::start(options()).unwrap();
     let folder = std::env::temp_dir().join(format!("hearth-engine-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    engine.add_model("missing", folder.join("missing.gguf"));
+    engine.add_model("missing", folder.join("missing.gguf"), None);
     refused(engine.ready("missing").await, &ErrorKind::LoadFailed, "missing.gguf does not exist");
     refused(engine.load_by_name("missing"), &ErrorKind::LoadFailed, "model `missing` could not be loaded");
     assert_eq!(engine.load_by_name("missing").unwrap_err().code(), ErrorCode::RuntimeError);
 
     let path = folder.join("text.gguf");
     std::fs::write(&path, "not a model").unwrap();
-    engine.add_model("text", path);
+    engine.add_model("text", path, None);
     refused(engine.ready("text").await, &ErrorKind::LoadFailed, "not a valid GGUF file");
     // A file that says that it is there, but has no network.
     let path = folder.join("vocabulary.gguf");
     std::fs::write(&path, toy::gguf()).unwrap();
-    engine.add_model("vocabulary", path);
+    engine.add_model("vocabulary", path, None);
     refused(engine.ready("vocabulary").await, &ErrorKind::LoadFailed, "general.architecture");
     assert_eq!(engine.models(), ["missing", "text", "vocabulary"]);
     std::fs::remove_dir_all(&folder).unwrap();

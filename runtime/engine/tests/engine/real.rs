@@ -25,7 +25,7 @@ fn model() -> Option<PathBuf> {
 async fn load() -> Option<(Engine, Graph)> {
     let path = model()?;
     let engine = Engine::start(EngineOptions { device: DeviceChoice::Cpu, context: 2048, ..EngineOptions::default() }).unwrap();
-    engine.add_model("smollm2", path);
+    engine.add_model("smollm2", path, None);
     let graph = engine.ready("smollm2").await.unwrap();
     Some((engine, graph))
 }

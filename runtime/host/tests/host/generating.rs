@@ -48,7 +48,7 @@ async fn errors_carry_the_standard_code_and_the_kind() {
 async fn a_generation_streams_and_its_end_or_its_clients_end_frees_it() {
     let Some(model) = model() else { return };
     let house = Plan::of(probe()).options(|options| options.instances = 1).serve().await;
-    house.engine.add_model("real", model);
+    house.engine.add_model("real", model, None);
     house.engine.ready("real").await.unwrap();
 
     let (status, body) = house.get("/generate?name=real&tokens=6").await;
