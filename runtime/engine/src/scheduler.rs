@@ -6,11 +6,11 @@
 //!
 //! The rule is one: **the first sequences in that order that want rows have them**. Each step takes the first `sequences` of those that want any, secures their blocks
 //! in order, gives one row to each that decodes, what is left of the row budget to prompts, again in order, and what those leave to guesses. From this follows that
-//! - no sequence starves: a client that arrives has at most as many turns before a waiting sequence as that one's client has itself, whoever is ahead finishes within
-//!   its context, and the first can always take the blocks of those behind it;
+//! - no sequence starves: before a waiting sequence each other client has at most one turn more than that one's own client, whoever is ahead finishes within its context,
+//!   and the first can always take the blocks of those behind it;
 //! - a long prompt stalls the others by no more than one chunk, as decoding rows come first and the budget has room for all of them; guesses stall nobody;
 //! - a paused sequence (its reader is slow) or an idle one (tensor mode between calls) costs the others nothing: it has no rows, no slot, and its blocks are
-//!   the first to be taken when blocks are short.
+//!   the first to be taken when blocks are short. (An idle one whose blocks were taken wants rows again at once, in its place in the order.)
 //!
 //! Blocks are shared by prefix. A full block whose rows are computed is entered under the hash of all tokens up to its end; it is never written again. A sequence
 //! that is admitted takes the longest run of known blocks that it begins with, but not the one of its last token, whose row must be computed. Blocks that are

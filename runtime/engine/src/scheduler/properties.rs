@@ -91,9 +91,10 @@ impl Run {
         let taken = self.scheduler.add(id, Client::named(&client.to_string()), &tokens);
         assert_eq!(taken, self.shadows.len() < self.sequences + self.queue);
         if taken {
-            let ahead = self.scheduler.sequences[&id].turn - self.scheduler.round;
-            assert!(self.cancels || ahead <= own + 1, "a client waits for its own turns and no others");
-            let (since, ahead) = (self.now, [ahead; CLIENTS]);
+            let turns = self.scheduler.sequences[&id].turn - self.scheduler.round;
+            assert!(self.cancels || turns <= own + 1, "a client waits for its own turns and no others");
+            // In each of those rounds another client has one, and one in what is left of the present round.
+            let (since, ahead) = (self.now, [turns + 1; CLIENTS]);
             self.shadows.insert(id, Shadow { client, tokens, end, paused: false, idle: false, since, ahead, excused: false });
         }
         self.next += 1;
