@@ -22,6 +22,7 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize) -> anyhow
         queue,
         kv_bytes: args.cache_memory.saturating_mul(1 << 20),
         load_cap: LOAD_CAP,
+        ..EngineOptions::default()
     };
     Ok(Engine::start(options)?)
 }

@@ -42,7 +42,7 @@ const PROMPTS: [&str; 20] = [
 ];
 
 fn engine(device: DeviceChoice) -> Engine {
-    let options = EngineOptions { device, threads: 2, context: 512, sequences: 4, queue: 32, kv_bytes: 0, load_cap: 1 << 30 };
+    let options = EngineOptions { device, threads: 2, context: 512, sequences: 4, queue: 32, ..EngineOptions::default() };
     Engine::start(options).expect("the engine starts")
 }
 
@@ -176,8 +176,7 @@ async fn every_type_agrees_on_the_gpu() {
         context: 512,
         sequences: 1,
         queue: 1,
-        kv_bytes: 0,
-        load_cap: 0,
+        ..EngineOptions::default()
     }) {
         return hearth_tests::skip(&format!("no GPU: {error}"));
     }
@@ -189,7 +188,7 @@ async fn every_type_agrees_on_the_gpu() {
 #[tokio::test]
 async fn gpu_text_equals_cpu_text() {
     let Some(path) = test_data("smollm2.gguf") else { return };
-    let options = EngineOptions { device: DeviceChoice::Gpu, threads: 0, context: 256, sequences: 1, queue: 1, kv_bytes: 0, load_cap: 0 };
+    let options = EngineOptions { device: DeviceChoice::Gpu, threads: 0, context: 256, sequences: 1, queue: 1, ..EngineOptions::default() };
     let gpu = match Engine::start(options) {
         Ok(engine) => engine,
         Err(error) => return hearth_tests::skip(&format!("no GPU: {error}")),

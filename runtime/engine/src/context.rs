@@ -8,8 +8,8 @@ use crate::{
     generation::Generation,
     output::Chunk,
     request::Request,
-    sequence::SequenceId,
-    served::{Task, Work},
+    sequence::{Client, SequenceId},
+    task::{Task, Work},
     worker::Command,
 };
 
@@ -94,8 +94,9 @@ impl Context {
         if prompt.len() >= context_length {
             return Err(too_long(prompt.len(), context_length, "the prompt has"));
         }
+        let client = request.client();
         let generation = Generation::new(request, &prompt, context_length, asked);
-        self.state = State::Generate(Link::start(&self.graph, prompt, Work::Generate(Box::new(generation)))?);
+        self.state = State::Generate(Link::start(&self.graph, client, prompt, Work::Generate(Box::new(generation)))?);
         Ok(())
     }
 
@@ -135,7 +136,7 @@ impl Context {
             State::Fresh => {
                 let length = tokens.len();
                 check(length)?;
-                let link = Link::start(&self.graph, tokens, Work::Tensor)?;
+                let link = Link::start(&self.graph, Client::default(), tokens, Work::Tensor)?;
                 self.state = State::Tensor(TensorLink { link, length });
             }
             State::Tensor(tensor) => {
@@ -171,10 +172,10 @@ impl Context {
 }
 
 impl Link {
-    fn start(graph: &Graph, tokens: Vec<u32>, work: Work) -> Result<Self, Error> {
+    fn start(graph: &Graph, client: Client, tokens: Vec<u32>, work: Work) -> Result<Self, Error> {
         let (delivery, receipt) = delivery::channel();
         let id = graph.next_sequence();
-        let task = Task { given: tokens.len(), tokens, work, delivery };
+        let task = Task::new(client, tokens, work, delivery);
         graph.tell(|graph| Command::Start(graph, id, Box::new(task)))?;
         Ok(Self { graph: graph.clone(), id, receipt })
     }

@@ -8,6 +8,7 @@ use std::{
         mpsc::{self, Sender},
     },
     thread,
+    time::Duration,
 };
 
 use hearth_models::Model;
@@ -44,8 +45,18 @@ pub struct EngineOptions {
     pub context: usize,
     /// Sequences computed together at most; further ones wait in the queue.
     pub sequences: usize,
-    /// Requests that may wait.
+    /// Requests that may wait. Further ones are refused as `queue_full`.
     pub queue: usize,
+    /// How long a request may wait for its first turn, after which it is refused as `queue_full`; 0 lets it wait forever. It is looked at between steps. A request that
+    /// has begun is never refused.
+    pub max_wait: Duration,
+    /// Keep the KV-cache blocks of prompts and answers after their sequences have gone, as long as nobody needs the room, and share them among sequences that begin
+    /// alike. No text depends on it; how soon a first token comes does, by which somebody could find out whether another has sent the same beginning.
+    pub prefix_cache: bool,
+    /// Tokens to guess ahead of each sequence that decodes, at most, from what followed the same words earlier in its own text (prompt lookup); 0 guesses none. No text
+    /// depends on it. Guesses take rows of a step that nobody else wants: worth it where an answer repeats its prompt (editing, extraction, code) and few
+    /// sequences run, so that a step of a few more rows takes hardly longer. 4 to 8 are usual. A request can do without by `"speculation": false`.
+    pub speculation: usize,
     /// Bytes for the KV cache of one model; 0 lets the engine choose from the free memory.
     pub kv_bytes: u64,
     /// Largest model that [`Engine::load`] takes, in bytes.
@@ -53,9 +64,20 @@ pub struct EngineOptions {
 }
 
 impl Default for EngineOptions {
-    /// Everything chosen by the engine; 32 sequences together, 64 waiting, and loading by bytes up to 1 GiB.
+    /// Everything chosen by the engine; 32 sequences together, 64 waiting for up to two minutes, blocks shared, nothing guessed, and loading by bytes up to 1 GiB.
     fn default() -> Self {
-        Self { device: DeviceChoice::Auto, threads: 0, context: 0, sequences: 32, queue: 64, kv_bytes: 0, load_cap: 1 << 30 }
+        Self {
+            device: DeviceChoice::Auto,
+            threads: 0,
+            context: 0,
+            sequences: 32,
+            queue: 64,
+            max_wait: Duration::from_secs(120),
+            prefix_cache: true,
+            speculation: 0,
+            kv_bytes: 0,
+            load_cap: 1 << 30,
+        }
     }
 }
 
@@ -68,6 +90,8 @@ pub struct Stats {
     pub waiting: usize,
     /// KV blocks in use now.
     pub blocks_used: usize,
+    /// KV blocks now that nobody uses, kept for whoever begins with the same tokens. Whoever needs an empty block takes one of them when no other is left.
+    pub blocks_cached: usize,
     /// KV blocks altogether.
     pub blocks_total: usize,
     /// Steps computed.
@@ -76,6 +100,14 @@ pub struct Stats {
     pub prompt_tokens: u64,
     /// Tokens generated.
     pub generated_tokens: u64,
+    /// Tokens of sequences that were looked up in the prefix cache, each sequence once, when it was admitted.
+    pub prefix_cache_queries: u64,
+    /// Those of them that the prefix cache had, so that they needn't be computed.
+    pub prefix_cache_hits: u64,
+    /// Guessed tokens that were computed.
+    pub drafted_tokens: u64,
+    /// Those of them that were the right ones.
+    pub accepted_tokens: u64,
 }
 
 /// The engine. Clones share it; when the last handle, graph and context are gone its thread ends.

@@ -10,6 +10,7 @@ use crate::{
     request::Request,
     rng::draw_seed,
     sampler::Sampler,
+    speculation::Guessing,
 };
 
 /// A generation that runs or waits.
@@ -19,6 +20,10 @@ pub(crate) struct Generation {
     output: Output,
     ignore_end: bool,
     prompt_tokens: usize,
+    /// Tokens of the prompt that the cache had.
+    cached_tokens: usize,
+    /// How many tokens are worth guessing ahead; `None` where the request wants none.
+    guessing: Option<Guessing>,
     /// Tokens that may still be generated.
     rest: usize,
     generated: usize,
@@ -79,6 +84,8 @@ impl Generation {
             output: Output::new(request.stop),
             ignore_end: request.ignore_end,
             prompt_tokens: prompt.len(),
+            cached_tokens: 0,
+            guessing: request.speculation.then(Guessing::default),
             generated: 0,
             asked,
             begun: None,
@@ -86,9 +93,24 @@ impl Generation {
         }
     }
 
-    /// Its first rows are about to be computed.
-    pub(crate) fn begin(&mut self) {
-        self.begun.get_or_insert_with(Instant::now);
+    /// Rows from position `from` on are about to be computed; at the first call, what precedes them was in the cache.
+    pub(crate) fn begin(&mut self, from: usize) {
+        if self.begun.is_none() {
+            self.begun = Some(Instant::now());
+            self.cached_tokens = from;
+        }
+    }
+
+    /// How many tokens to guess ahead in this step, at most `limit`. None beyond the last that may be generated.
+    pub(crate) fn guesses(&mut self, limit: usize) -> usize {
+        self.guessing.as_mut().map_or(0, |guessing| guessing.next(limit.min(self.rest - 1)))
+    }
+
+    /// Of `guessed` tokens that were computed the first `accepted` were right.
+    pub(crate) fn learn(&mut self, guessed: usize, accepted: usize) {
+        if let Some(guessing) = &mut self.guessing {
+            guessing.learn(guessed, accepted);
+        }
     }
 
     /// Chooses the next token after `logits`. `None` when they hold no number.
@@ -117,7 +139,7 @@ impl Generation {
         let ms = |from: Instant, to: Instant| (to.duration_since(from).as_secs_f64() * 1e6).round() / 1e3;
         let summary = Summary {
             finish_reason,
-            usage: Usage { prompt_tokens: self.prompt_tokens, cached_tokens: 0, completion_tokens: self.generated },
+            usage: Usage { prompt_tokens: self.prompt_tokens, cached_tokens: self.cached_tokens, completion_tokens: self.generated },
             timings: Timings { queue_ms: ms(self.asked, begun), prefill_ms: ms(begun, first), decode_ms: ms(first, now) },
         };
         let summary = serde_json::to_string(&summary).expect("numbers and names are JSON");

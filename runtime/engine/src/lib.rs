@@ -5,6 +5,7 @@
 //! JSON and no wasmtime. The contract is `docs/wasi-nn.md`.
 
 mod blocks;
+mod content;
 mod context;
 mod delivery;
 mod device;
@@ -14,6 +15,7 @@ mod generation;
 mod graph;
 mod graphs;
 mod loader;
+mod lookup;
 mod memory;
 mod output;
 mod request;
@@ -23,6 +25,8 @@ mod sampler;
 mod scheduler;
 mod sequence;
 mod served;
+mod speculation;
+mod task;
 mod tensor;
 mod worker;
 

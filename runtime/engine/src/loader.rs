@@ -13,13 +13,13 @@ use hearth_models::{Model, gguf::Gguf};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Error, ErrorKind, Graph,
+    EngineOptions, Error, ErrorKind, Graph,
     engine::Shared,
     graph::GraphShared,
     memory::{self, Demand},
     runner::Runner,
     scheduler::{Limits, Scheduler},
-    served::{Served, panic_message},
+    served::{Bounds, Served, panic_message},
     worker::Command,
 };
 
@@ -76,11 +76,12 @@ impl Shared {
         tracing::info!(context = plan.context, model_context = context_length, blocks = plan.blocks, "KV cache planned");
         let vocabulary = network.vocabulary();
         let runner = Runner::new(network, plan.blocks, device.clone());
-        let limits =
-            Limits { rows: STEP_ROWS, sequences: self.options.sequences, queue: self.options.queue, block_len: KvCache::BLOCK_LEN };
+        let EngineOptions { sequences, queue, prefix_cache, max_wait, speculation, .. } = self.options;
+        let limits = Limits { rows: STEP_ROWS, sequences, queue, block_len: KvCache::BLOCK_LEN, prefix_cache };
         let scheduler = Scheduler::new(limits, plan.blocks);
         let id = self.next_graph();
-        let served = Served::new(runner, scheduler, tokenizer.clone());
+        let bounds = Bounds { max_wait, speculation };
+        let served = Served::new(runner, scheduler, tokenizer.clone(), bounds);
         self.commands.send(Command::Serve(id, Box::new(served))).map_err(|_| Error::shutting_down())?;
         Ok(Graph(
             GraphShared {

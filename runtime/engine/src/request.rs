@@ -4,10 +4,12 @@ use hearth_models::{template::ChatTemplate, tokenizer::Tokenizer};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use crate::{Error, sampler::Sampling};
+use crate::{Error, sampler::Sampling, sequence::Client};
 
 /// The longest document that is parsed.
 const MAX_BYTES: usize = 16 << 20;
+/// Bytes of a client's name.
+const MAX_CLIENT_BYTES: usize = 512;
 /// Stop strings of a request, and bytes of each: what is held back of a text is at most as long as one.
 const MAX_STOPS: usize = 16;
 const MAX_STOP_BYTES: usize = 512;
@@ -34,6 +36,15 @@ pub(crate) struct Request {
     /// How tokens are chosen.
     #[serde(default)]
     pub(crate) sampling: Sampling,
+    /// Whose the request is, by any name: those that wait are served round robin over clients.
+    client: Option<String>,
+    /// Whether to guess tokens ahead, where the engine does.
+    #[serde(default = "yes")]
+    pub(crate) speculation: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Request {
@@ -67,7 +78,15 @@ impl Request {
         if let Some(stop) = self.stop.iter().find(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
             return Err(Error::invalid(format!("a string of `stop` has {} bytes; give 1 to {MAX_STOP_BYTES}", stop.len())));
         }
+        if let Some(client) = self.client.as_ref().filter(|client| client.is_empty() || client.len() > MAX_CLIENT_BYTES) {
+            return Err(Error::invalid(format!("`client` has {} bytes; give 1 to {MAX_CLIENT_BYTES}, or leave it out", client.len())));
+        }
         self.sampling.check()
+    }
+
+    /// Whose it is. Those without a name are one client's.
+    pub(crate) fn client(&self) -> Client {
+        self.client.as_deref().map_or_else(Client::default, Client::named)
     }
 
     /// The tokens of the prompt: of the rendered template, the text, or as given.

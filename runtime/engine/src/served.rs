@@ -1,9 +1,10 @@
-//! A model on the engine's thread: its sequences' tokens and work, its scheduler and its runner. `step()` = schedule, run, sample, deliver.
+//! A model on the engine's thread: its sequences' tasks, its scheduler and its runner. `step()` = schedule, run, sample, deliver.
 
 use std::{
     any::Any,
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
 };
 
 use hearth_kernels::Batch;
@@ -11,30 +12,22 @@ use hearth_models::tokenizer::Tokenizer;
 
 use crate::{
     Error, ErrorKind, Stats,
-    delivery::{Delivery, Event},
-    generation::{Generation, Progress},
+    delivery::Event,
+    lookup::PromptLookup,
     runner::Runner,
     scheduler::{Scheduler, Slice},
     sequence::SequenceId,
+    speculation::{Drafter, Want},
+    task::{Next, Outcome, Task, Work},
 };
 
-/// A sequence's tokens, what is done with its logits, and whom they go to.
-#[derive(Debug)]
-pub(crate) struct Task {
-    pub(crate) tokens: Vec<u32>,
-    /// The first this many tokens were given, not generated.
-    pub(crate) given: usize,
-    pub(crate) work: Work,
-    pub(crate) delivery: Delivery,
-}
-
-/// The two modes of a context.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// Sample, and go on until the end.
-    Generate(Box<Generation>),
-    /// Hand the logits over, and wait for more tokens.
-    Tensor,
+/// The bounds that aren't the scheduler's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// How long a sequence may wait for its first rows; 0 is forever.
+    pub(crate) max_wait: Duration,
+    /// Tokens that are guessed ahead of a sequence at most.
+    pub(crate) speculation: usize,
 }
 
 /// A loaded model with its sequences.
@@ -43,17 +36,19 @@ pub(crate) struct Served {
     runner: Runner,
     scheduler: Scheduler,
     tokenizer: Tokenizer,
+    drafter: Box<dyn Drafter>,
+    bounds: Bounds,
     tasks: HashMap<SequenceId, Task>,
 }
 
 impl Served {
-    pub(crate) fn new(runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer) -> Self {
-        Self { runner, scheduler, tokenizer, tasks: HashMap::new() }
+    pub(crate) fn new(runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer, bounds: Bounds) -> Self {
+        Self { runner, scheduler, tokenizer, drafter: Box::new(PromptLookup), bounds, tasks: HashMap::new() }
     }
 
     /// Takes a new sequence, or tells its reader that the queue is full.
     pub(crate) fn start(&mut self, id: SequenceId, task: Task) {
-        if self.scheduler.add(id, task.tokens.len()) {
+        if self.scheduler.add(id, task.client, &task.tokens) {
             self.tasks.insert(id, task);
         } else {
             let message = "the model is busy and its queue is full: try again later";
@@ -66,7 +61,7 @@ impl Served {
         if let Some(task) = self.tasks.get_mut(&id) {
             task.tokens.extend_from_slice(tokens);
             task.given = task.tokens.len();
-            self.scheduler.append(id, tokens.len());
+            self.scheduler.append(id, tokens);
         }
     }
 
@@ -83,13 +78,18 @@ impl Served {
 
     /// Computes one step and counts it in `stats`. False when there was nothing to do.
     pub(crate) fn step(&mut self, stats: &mut Stats) -> bool {
-        let slices = self.scheduler.schedule();
+        // Whoever waits does so for a step: between two is often enough to look.
+        self.expire(Instant::now());
+        let mut slices = self.scheduler.schedule();
+        let lookups = self.scheduler.take_lookups();
+        stats.prefix_cache_queries += lookups.tokens;
+        stats.prefix_cache_hits += lookups.found;
         if slices.is_empty() {
             return false;
         }
         stats.steps += 1;
         // A panic of a kernel or a network ends the sequences that were computed, not the thread that serves all the others.
-        match catch_unwind(AssertUnwindSafe(|| self.compute(&slices, stats))) {
+        match catch_unwind(AssertUnwindSafe(|| self.compute(&mut slices, stats))) {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => self.fail(&slices, &reason),
             Err(panic) => self.fail(&slices, panic_message(panic.as_ref())),
@@ -102,18 +102,62 @@ impl Served {
         stats.running += self.scheduler.running();
         stats.waiting += self.scheduler.waiting();
         stats.blocks_used += self.scheduler.blocks().used();
+        stats.blocks_cached += self.scheduler.blocks().cached();
         stats.blocks_total += self.scheduler.blocks().total();
     }
 
-    fn compute(&mut self, slices: &[Slice], stats: &mut Stats) -> Result<(), String> {
+    /// Refuses the sequences that have waited too long for their first rows.
+    fn expire(&mut self, now: Instant) {
+        let max_wait = self.bounds.max_wait;
+        if max_wait.is_zero() {
+            return;
+        }
+        let waited = |id: &SequenceId| self.tasks.get(id).is_some_and(|task| now.duration_since(task.asked) > max_wait);
+        let expired: Vec<SequenceId> = self.scheduler.unbegun().filter(waited).collect();
+        for id in expired {
+            let message = format!("the model is busy: the request has waited {} s without a turn: try again later", max_wait.as_secs_f64());
+            self.tasks[&id].delivery.send(Event::Failed(Error::new(ErrorKind::QueueFull, message)));
+            self.remove(id);
+        }
+    }
+
+    fn compute(&mut self, slices: &mut [Slice], stats: &mut Stats) -> Result<(), String> {
+        self.draft(slices);
         let batch = self.batch(slices, stats);
         let mut logits = self.runner.run(&batch)?;
         self.scheduler.commit(slices);
-        let rows = logits.chunks_exact_mut(self.runner.vocabulary());
-        for (slice, row) in slices.iter().filter(|slice| slice.last).zip(rows) {
-            self.deliver(slice.id, row, stats);
+        let mut rest = &mut logits[..];
+        for slice in slices.iter().filter(|slice| slice.last) {
+            let (rows, others) = std::mem::take(&mut rest).split_at_mut((1 + slice.guesses) * self.runner.vocabulary());
+            rest = others;
+            self.deliver(slice, rows, stats);
         }
         Ok(())
+    }
+
+    /// Guesses how sequences go on, as far as the step has room for it.
+    fn draft(&mut self, slices: &mut [Slice]) {
+        let limit = self.bounds.speculation.min(self.scheduler.spare());
+        if limit == 0 {
+            return;
+        }
+        let mut guessing = Vec::new();
+        for (at, slice) in slices.iter().enumerate().filter(|(_, slice)| slice.last) {
+            if let Some(Task { work: Work::Generate(generation), .. }) = self.tasks.get_mut(&slice.id) {
+                guessing.push((at, generation.guesses(limit)));
+            }
+        }
+        guessing.retain(|(_, most)| *most > 0);
+        let want = |&(at, most): &(usize, usize)| Want { tokens: &self.tasks[&slices[at].id].tokens, most, draft: Vec::new() };
+        let mut wants: Vec<Want<'_>> = guessing.iter().map(want).collect();
+        self.drafter.draft(&mut wants);
+        let drafts: Vec<Vec<u32>> = wants.into_iter().map(|want| want.draft).collect();
+        for ((at, most), mut draft) in guessing.into_iter().zip(drafts) {
+            draft.truncate(most);
+            self.scheduler.guess(&mut slices[at], draft.len());
+            draft.truncate(slices[at].guesses);
+            self.tasks.get_mut(&slices[at].id).expect("looked up above").draft = draft;
+        }
     }
 
     /// The tokens of `slices`, and where each belongs.
@@ -122,16 +166,19 @@ impl Served {
         for (sequence, slice) in slices.iter().enumerate() {
             let task = self.tasks.get_mut(&slice.id).expect("a scheduled sequence has its task");
             if let Work::Generate(generation) = &mut task.work {
-                generation.begin();
+                generation.begin(slice.from);
             }
-            let positions = slice.from..slice.from + slice.count;
-            stats.prompt_tokens += positions.len().min(task.given.saturating_sub(slice.from)) as u64;
-            batch.tokens.extend_from_slice(&task.tokens[positions.clone()]);
-            batch.positions.extend(positions.map(|position| position as u32));
-            batch.sequences.extend(std::iter::repeat_n(sequence as u32, slice.count));
+            let end = slice.from + slice.count;
+            stats.prompt_tokens += slice.count.min(task.given.saturating_sub(slice.from)) as u64;
+            stats.drafted_tokens += slice.guesses as u64;
+            batch.tokens.extend_from_slice(&task.tokens[slice.from..end]);
+            batch.tokens.extend_from_slice(&task.draft[..slice.guesses]);
+            batch.positions.extend((slice.from..end + slice.guesses).map(|position| position as u32));
+            batch.sequences.extend(std::iter::repeat_n(sequence as u32, slice.count + slice.guesses));
             batch.tables.push(self.scheduler.table(slice.id).to_vec());
             if slice.last {
-                batch.outputs.push(batch.tokens.len() as u32 - 1);
+                let rows = batch.tokens.len() as u32;
+                batch.outputs.extend(rows - 1 - slice.guesses as u32..rows);
             }
         }
         if batch.outputs.is_empty() {
@@ -141,34 +188,31 @@ impl Served {
         batch
     }
 
-    /// Does with a sequence's logits what its mode asks for.
-    fn deliver(&mut self, id: SequenceId, logits: &mut [f32], stats: &mut Stats) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        let listening = match &mut task.work {
-            Work::Tensor => task.delivery.send(Event::Logits(task.tokens.len(), logits.to_vec())),
-            Work::Generate(generation) => match generation.advance(logits, &self.tokenizer) {
-                Some(Progress::Continues(token, chunk)) => {
-                    stats.generated_tokens += 1;
-                    task.tokens.push(token);
-                    self.scheduler.append(id, 1);
-                    chunk.is_none_or(|chunk| task.delivery.send(Event::Chunk(chunk)))
+    /// Hands on the logits after a sequence's last token, then those after each of its guesses, as long as the guess before them was right.
+    fn deliver(&mut self, slice: &Slice, rows: &mut [f32], stats: &mut Stats) {
+        let mut accepted = 0;
+        for logits in rows.chunks_exact_mut(self.runner.vocabulary()) {
+            let Some(task) = self.tasks.get_mut(&slice.id) else { return };
+            let Outcome { token, generated, next } = task.deliver(logits, &self.tokenizer);
+            stats.generated_tokens += u64::from(generated);
+            let guessed = token.is_some() && task.draft[..slice.guesses].get(accepted).copied() == token;
+            if let Some(token) = token {
+                self.scheduler.append(slice.id, &[token]);
+            }
+            match next {
+                Next::Ends => return self.remove(slice.id),
+                // Its right guesses are left as well: there is no room to tell what follows them.
+                Next::Pauses => return self.scheduler.pause(slice.id, true),
+                Next::Continues if guessed => {
+                    self.scheduler.accept(slice.id);
+                    accepted += 1;
+                    stats.accepted_tokens += 1;
                 }
-                Some(Progress::Ends(chunk, result)) => {
-                    stats.generated_tokens += 1;
-                    task.delivery.send(Event::End(chunk, result));
-                    false
-                }
-                None => {
-                    let message = "the model's logits are not numbers: its weights are damaged, or its numbers overflowed";
-                    task.delivery.send(Event::Failed(Error::internal(message)));
-                    false
-                }
-            },
-        };
-        if !listening {
-            self.remove(id);
-        } else if task.delivery.must_pause() {
-            self.scheduler.pause(id, true);
+                Next::Continues => break,
+            }
+        }
+        if let Some(Task { work: Work::Generate(generation), .. }) = self.tasks.get_mut(&slice.id) {
+            generation.learn(slice.guesses, accepted);
         }
     }
 
@@ -181,7 +225,7 @@ impl Served {
             }
             self.remove(slice.id);
         }
-        self.scheduler.evict_all();
+        self.scheduler.lose_cache();
         if catch_unwind(AssertUnwindSafe(|| self.runner.reset())).is_err() {
             tracing::error!("the KV cache could not be allocated anew");
         }

@@ -12,7 +12,8 @@ use std::{
 use crate::{
     Stats,
     sequence::SequenceId,
-    served::{Served, Task, panic_message},
+    served::{Served, panic_message},
+    task::Task,
 };
 
 /// The number of a loaded model.

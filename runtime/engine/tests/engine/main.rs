@@ -4,6 +4,8 @@ mod client;
 mod generate;
 mod loading;
 mod real;
+mod sameness;
 mod sharing;
+mod soak;
 mod tensor;
 mod toy;

@@ -37,6 +37,7 @@ pub(crate) fn engine() -> Engine {
         queue: 4,
         kv_bytes: 0,
         load_cap: 1 << 20,
+        ..EngineOptions::default()
     })
     .unwrap()
 }
