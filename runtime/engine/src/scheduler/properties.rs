@@ -56,7 +56,7 @@ impl Run {
         let mut below = |n: usize| (random.next() % n as u64) as usize;
         let (sequences, rows, queue, context) = (1 + below(6), 1 + below(16), below(8), 8 + below(40));
         let blocks = context.div_ceil(BLOCK) + below(16);
-        let limits = Limits { rows, sequences, queue, block_len: BLOCK, prefix_cache: seed % 8 != 0 };
+        let limits = Limits { rows, sequences, queue, block_len: BLOCK, prefix_cache: !seed.is_multiple_of(8) };
         Self {
             random,
             rows: rows.max(sequences),
@@ -68,7 +68,7 @@ impl Run {
             written: vec![[None; BLOCK]; blocks],
             next: 0,
             now: 0,
-            cancels: seed % 2 == 0,
+            cancels: seed.is_multiple_of(2),
             found: 0,
             accepted: 0,
             rejected: 0,
@@ -307,7 +307,7 @@ fn no_sequence_starves_no_block_leaks_no_bound_is_exceeded_and_nobody_reads_anot
             assert!(run.now < 700 + drain, "seed {seed}: once arrivals end, all finish: {} left", run.shadows.len());
         }
         assert_eq!(run.scheduler.blocks().used(), 0);
-        assert!(seed % 8 != 0 || run.found == 0);
+        assert!(!seed.is_multiple_of(8) || run.found == 0);
         found += run.found;
         accepted += run.accepted;
         rejected += run.rejected;
