@@ -1,6 +1,9 @@
 //! `hearth chat`: a chat in the terminal, with the engine in this process.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use hearth_engine::{Context, Engine, ErrorKind, Graph, NamedTensor, Tensor, TensorType};
@@ -21,7 +24,7 @@ pub(crate) fn run(args: ChatArgs) -> anyhow::Result<()> {
     let model = models.into_iter().next().context("no model")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let chatted = runtime.block_on(async {
-        let engine = engine::start(&args.engine, 1, 1)?;
+        let engine = engine::start(&args.engine, 1, 1, Duration::ZERO)?;
         engine.add_model(&model.name, model.path, model.sha256);
         let graph = engine.ready(&model.name).await?;
         greet(&engine, &model.name, &graph);

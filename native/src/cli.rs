@@ -80,6 +80,10 @@ pub(crate) struct EngineArgs {
     /// Memory for chats under way (the KV cache) in MiB; 0 chooses from what is free
     #[arg(long, value_name = "MIB", default_value_t = 0, env = "HEARTH_CACHE_MEMORY")]
     pub(crate) cache_memory: u64,
+    /// Tokens to guess ahead of each answer from what its conversation said before; 0 guesses none. No answer depends on it. Worth it where answers repeat their prompt
+    /// (editing, extraction, code) and few run at once: 4 to 8 are usual
+    #[arg(long, value_name = "TOKENS", default_value_t = 0, env = "HEARTH_SPECULATION")]
+    pub(crate) speculation: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,6 +111,9 @@ pub(crate) struct ServeArgs {
     /// Chats that may wait; further ones are answered 503
     #[arg(long, value_name = "N", default_value_t = 128, env = "HEARTH_QUEUE")]
     pub(crate) queue: usize,
+    /// Seconds that a chat may wait for its turn before it is answered 503; 0 lets it wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "HEARTH_MAX_WAIT")]
+    pub(crate) max_wait: u64,
     /// Seconds that answers under way may take after a signal to end
     #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "HEARTH_DRAIN")]
     pub(crate) drain: u64,

@@ -1,5 +1,7 @@
 //! The engine from the command line's words.
 
+use std::time::Duration;
+
 use hearth_engine::{DeviceChoice, Engine, EngineOptions};
 
 use crate::cli::{Device, EngineArgs};
@@ -7,8 +9,8 @@ use crate::cli::{Device, EngineArgs};
 /// Of [`Engine::load`], which nothing in this binary calls: models come by path.
 const LOAD_CAP: u64 = 0;
 
-/// Starts an engine for `sequences` chats at once and `queue` that wait.
-pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize) -> anyhow::Result<Engine> {
+/// Starts an engine for `sequences` chats at once and `queue` that wait, each no longer than `max_wait`.
+pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait: Duration) -> anyhow::Result<Engine> {
     let device = match args.device {
         Device::Auto => DeviceChoice::Auto,
         Device::Cpu => DeviceChoice::Cpu,
@@ -22,6 +24,8 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize) -> anyhow
         queue,
         kv_bytes: args.cache_memory.saturating_mul(1 << 20),
         load_cap: LOAD_CAP,
+        max_wait,
+        speculation: args.speculation,
         ..EngineOptions::default()
     };
     Ok(Engine::start(options)?)

@@ -26,7 +26,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let listener = bind(args.listen).await?;
     let address = listener.local_addr()?;
     let models = select(&args.models)?;
-    let engine = engine::start(&args.engine, args.sequences, args.queue)?;
+    let engine = engine::start(&args.engine, args.sequences, args.queue, Duration::from_secs(args.max_wait))?;
     for model in &models {
         engine.add_model(&model.name, model.path.clone(), model.sha256.clone());
     }

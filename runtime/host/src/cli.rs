@@ -49,6 +49,15 @@ pub struct Cli {
     #[arg(long, default_value_t = 128)]
     pub queue: usize,
 
+    /// Seconds that a request may wait for its turn before it gets a 503; 0 lets it wait.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub max_wait: u64,
+
+    /// Tokens to guess ahead of each answer from what its conversation said before; 0 guesses none. No answer depends on it. Worth it where answers repeat their prompt
+    /// (editing, extraction, code) and few run at once: 4 to 8 are usual.
+    #[arg(long, default_value_t = 0, value_name = "TOKENS")]
+    pub speculation: usize,
+
     /// Memory for conversations under way (the KV cache), in MiB; 0 lets the engine choose from what is free.
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     pub cache_memory: u64,

@@ -162,6 +162,8 @@ fn engine_options(cli: &Cli) -> EngineOptions {
         context: cli.context,
         sequences: cli.sequences,
         queue: cli.queue,
+        max_wait: Duration::from_secs(cli.max_wait),
+        speculation: cli.speculation,
         kv_bytes: cli.cache_memory << 20,
         load_cap: cli.max_load,
         ..EngineOptions::default()
