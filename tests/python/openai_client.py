@@ -23,7 +23,10 @@ with client.chat.completions.create(
         usage = chunk.usage or None
 assert text == whole.choices[0].message.content, (text, whole)
 assert chunks > 3, chunks
-assert usage == whole.usage, (usage, whole.usage)
+counts = lambda usage: (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+assert counts(usage) == counts(whole.usage), (usage, whole.usage)
+# The prompt has come before: most of it is in the cache.
+assert usage.prompt_tokens_details.cached_tokens > whole.usage.prompt_tokens_details.cached_tokens, (usage, whole.usage)
 assert "Paris" in text, text
 
 for wrong, expected in [

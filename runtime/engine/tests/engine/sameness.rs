@@ -92,9 +92,12 @@ async fn right_guesses_save_steps_and_a_request_may_do_without() {
     assert_eq!(generate(&graph, &request).await.text, expected(&prompt, 200).0);
     let steps = control.rows().len();
     assert!(steps < 120, "{steps} steps for 200 tokens");
+    // The counters are told after the step that ended the text.
+    wait_for(&engine, |stats| stats.generated_tokens == 200);
     let drafted = engine.stats().drafted_tokens;
     request["speculation"] = false.into();
     assert_eq!(generate(&graph, &request).await.text, expected(&prompt, 200).0);
+    wait_for(&engine, |stats| stats.generated_tokens == 400);
     assert_eq!((control.rows().len() - steps, engine.stats().drafted_tokens), (200, drafted));
 }
 
