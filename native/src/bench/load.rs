@@ -68,9 +68,8 @@ impl Target<'_> {
             .timeout_connect(Some(Duration::from_secs(30)))
             .timeout_recv_response(timeout)
             .timeout_per_read(timeout)
-            // One connection for each client, kept from one request to the next.
-            .max_idle_connections(4096)
-            .max_idle_connections_per_host(4096)
+            // A connection for each request: some servers close one after an answer without saying so, and what is sent into it is lost.
+            .max_idle_connections(0)
             .build()
             .into();
         let key = std::env::var("OPENAI_API_KEY").ok().filter(|key| !key.is_empty());

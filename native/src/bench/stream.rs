@@ -64,7 +64,7 @@ pub(super) fn ask(agent: &Agent, url: &str, key: Option<&str>, body: &Value) -> 
     }
     let mut body = std::io::BufReader::new(&mut body);
     let answer = read(&mut body, begun)?;
-    // To the end, so that the connection can be used again.
+    // To the end, so that the server sees an answer that was read and not a client that went away.
     let _ = std::io::copy(&mut body.take(LONGEST_LINE), &mut std::io::sink());
     Ok(answer)
 }

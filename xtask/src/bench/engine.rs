@@ -45,8 +45,9 @@ impl Bench {
         target: Target,
     ) -> anyhow::Result<()> {
         let mut row = Row::new(Section::Engines, name, Unit::TokensPerSecond, target);
+        eprintln!("{}, llama.cpp with flash attention on and off", row.name);
         let (flash, first) = best_flash(|flash| Ok(vec![self.peer.rate(&model.path, threads, flash, sizes)?]))?;
-        results.notes.push(format!("{}: llama.cpp with flash attention {flash}", row.name));
+        results.flash.push((flash.to_owned(), row.name.clone()));
         row.peer.extend(first);
         row.ours.push(self.ours_rate(model, threads, sizes)?);
         let pairs = self.pairs(5) - 1;
@@ -115,7 +116,7 @@ fn batch(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
         let title = format!("{}, {}", model.name, counted(threads));
         eprintln!("decode of {generate} together, {title}");
         let (flash, first) = best_flash(peer)?;
-        results.notes.push(format!("decode together, {title}: llama.cpp with flash attention {flash}"));
+        results.flash.push((flash.to_owned(), format!("decode together, {title}")));
         let mut pairs = vec![(first, ours()?)];
         for pair in 1..bench.pairs(3) {
             eprintln!("decode of {generate} together, {title}, pair {}", pair + 1);
@@ -140,6 +141,7 @@ fn busy(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
     for model in &bench.models {
         let title = format!("decode beside a busy process by decode alone, {}, {}", model.name, counted(threads));
         let (flash, _) = best_flash(|flash| Ok(vec![bench.peer.rate(&model.path, threads, flash, sizes)?]))?;
+        results.flash.push((flash.to_owned(), title.clone()));
         let mut row = Row::new(Section::Engines, title, Unit::Share, Target::AtLeast(0.35));
         let share = |rate: &dyn Fn() -> anyhow::Result<f64>| -> anyhow::Result<f64> {
             let alone = rate()?;

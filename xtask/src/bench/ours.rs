@@ -48,6 +48,13 @@ impl Ours {
         command
     }
 
+    /// Where a server's standard error goes.
+    pub(super) fn log(&self, server: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.root.join("target/bench");
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder.join(format!("{server}.log")))
+    }
+
     /// Runs `hearth bench` once on a model's file with these sizes; what is not named is left out.
     pub(super) fn model(&self, model: &Path, threads: usize, sizes: &[(&str, String)]) -> anyhow::Result<Value> {
         let mut command = Command::new(self.binary("hearth"));

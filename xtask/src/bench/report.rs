@@ -5,6 +5,7 @@ use std::{fmt::Write, fs, path::Path};
 use anyhow::Context;
 
 use super::{
+    peer::FLASH,
     plot,
     results::{Plot, Results, Row, Section, Target, Unit, median},
 };
@@ -70,6 +71,12 @@ fn page(results: &Results, plots: &str) -> String {
         page.push('\n');
     }
     page += METHOD;
+    for setting in FLASH {
+        let names: Vec<&str> = results.flash.iter().filter(|(flash, _)| flash == setting).map(|(_, name)| name.as_str()).collect();
+        if !names.is_empty() {
+            let _ = writeln!(page, "- llama.cpp was faster with flash attention {setting} in: {}", names.join("; "));
+        }
+    }
     for note in &results.notes {
         let _ = writeln!(page, "- {note}");
     }
@@ -82,7 +89,8 @@ fn page(results: &Results, plots: &str) -> String {
 /// What a reader must know to judge the figures.
 const METHOD: &str = "## How it is measured
 
-- Prefill and decode are llama-bench's pp and tg on random tokens, without tokenizing. llama.cpp is given flash attention on or off, whichever is faster in the row's first pair.
+- Prefill and decode are llama-bench's pp and tg on random tokens, without tokenizing. llama.cpp is given flash attention on or off, whichever is
+  faster for it in the row's first pair; llama-server, whichever decodes eight sequences faster.
 - Hearth's decoding goes through its generate mode and so has greedy sampling in it; llama-bench samples nothing.
 - Decode together is llama-batched-bench's S_TG: tokens a second of all sequences.
 - The share of the memory's bandwidth takes the size of the GGUF file as the bytes that a token reads (both models tie their output to their embedding). Where the weights fit
@@ -92,7 +100,7 @@ const METHOD: &str = "## How it is measured
 - Peak memory is VmHWM of a server for one chat of 1,024 tokens, after 512 tokens of prompt and 128 of answer.
 - The busy process is as many spinning threads as there are cores, at the same priority.
 - Over HTTP all answers are streamed, greedy, and of one length; 32 sequences are computed together, further ones wait. The clients run on the same cores as the servers. llama-server
-  has a slot and 1,024 tokens of context for each sequence.
+  has a slot and 1,024 tokens of context for each sequence. Each request has a connection of its own.
 ";
 
 fn line(row: &Row) -> String {

@@ -19,7 +19,9 @@ pub(super) struct Results {
     pub(super) ours: String,
     /// Bytes a second.
     pub(super) bandwidth: Option<f64>,
-    /// How llama.cpp's best setting was found, and other remarks on the run.
+    /// What llama.cpp did faster with which flash attention: `on` or `off`, and the row.
+    pub(super) flash: Vec<(String, String)>,
+    /// Remarks on the run.
     pub(super) notes: Vec<String>,
     pub(super) rows: Vec<Row>,
     /// Rows that could not be measured, and why.
@@ -109,6 +111,7 @@ impl Results {
             peer: format!("llama.cpp as in {package} {version}, built for this machine (Release, native instructions)"),
             ours: format!("Hearth {}{commit}, profile dev (its engine, models and kernels at opt-level 3)", env!("CARGO_PKG_VERSION")),
             bandwidth: None,
+            flash: Vec::new(),
             notes: Vec::new(),
             rows: Vec::new(),
             failed: Vec::new(),

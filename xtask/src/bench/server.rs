@@ -1,6 +1,7 @@
 //! A server of any of the three kinds: started on a free port, waited for, asked, ended.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -21,6 +22,16 @@ pub(super) enum Kind {
     Native,
     /// The same handler as a component in the wasm host.
     Wasm,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "llama-server",
+            Self::Native => "hearth-serve",
+            Self::Wasm => "trigger-nn-http",
+        }
+    }
 }
 
 /// How much it serves.
@@ -66,15 +77,16 @@ impl Server {
             command.args(["--listen", &format!("127.0.0.1:{port}"), "--device", "cpu", "--queue", "256", "--model"]).arg(&model.path);
             command.args(["--threads", &threads.to_string(), "--sequences", &sequences.to_string(), "--context", &context.to_string()]);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let log = bench.ours.log(kind.name())?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
         let begun = Instant::now();
-        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()))?;
         let mut server = Self { child, port, begun, ready: Duration::ZERO };
         while !server.request("GET", "/health", "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             if let Some(status) = server.child.try_wait()? {
-                bail!("{} ended before it could answer: {status}", command.get_program().display());
+                bail!("{} ended before it could answer ({status}): see {}", kind.name(), log.display());
             }
-            ensure!(begun.elapsed() < PATIENCE, "{} does not get ready", command.get_program().display());
+            ensure!(begun.elapsed() < PATIENCE, "{} does not get ready: see {}", kind.name(), log.display());
             thread::sleep(PAUSE);
         }
         server.ready = begun.elapsed();

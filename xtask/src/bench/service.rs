@@ -7,6 +7,7 @@ use super::{
     Bench, Model,
     engine::counted,
     machine,
+    peer::{FLASH, best_flash},
     results::{Plot, Results, Row, Section, Target, Unit},
     server::{Kind, Server, Shape},
 };
@@ -21,16 +22,28 @@ impl Bench {
         self.models.iter().filter(|model| model.chat)
     }
 
-    /// A server of one chat at a time.
-    fn single(&self, context: usize, keeps_prompts: bool) -> Shape<'static> {
-        Shape { threads: self.most_threads(), sequences: 1, context, flash: "on", keeps_prompts }
+    /// A server of one chat at a time, llama.cpp's with its faster flash attention.
+    fn single(&self, results: &mut Results, model: &Model, context: usize) -> anyhow::Result<Shape<'static>> {
+        let threads = self.most_threads();
+        let name = format!("servers, {}, {}", model.name, counted(threads));
+        let known = FLASH.into_iter().find(|flash| results.flash.contains(&((*flash).to_owned(), name.clone())));
+        let flash = match known {
+            Some(flash) => flash,
+            None => {
+                eprintln!("{name}: llama.cpp with flash attention on and off");
+                let (flash, _) = best_flash(|flash| self.peer.batches(&model.path, threads, flash, (64, 16), &[8]))?;
+                results.flash.push((flash.to_owned(), name));
+                flash
+            }
+        };
+        Ok(Shape { threads, sequences: 1, context, flash, keeps_prompts: false })
     }
 }
 
 /// From the start of a process until it can answer and until its first token: with the model's file in memory, and from the disk.
 fn start(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
-    let shape = bench.single(1024, false);
     for model in bench.served() {
+        let shape = bench.single(results, model, 1024)?;
         for (state, cold) in [("warm", false), ("cold", true)] {
             if cold && let Err(error) = machine::forget(&model.path) {
                 results.notes.push(format!("no cold starts: {error:#}"));
@@ -72,8 +85,9 @@ fn start(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
 /// The most memory of a server with one chat of up to 1,024 tokens, after a prompt of about 512 tokens and an answer of 128.
 fn memory(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
     for model in bench.served() {
+        let shape = bench.single(results, model, 1024)?;
         let measure = |kind| -> anyhow::Result<f64> {
-            let server = Server::start(bench, kind, model, bench.single(1024, false))?;
+            let server = Server::start(bench, kind, model, shape)?;
             let flags = [("--clients", 1), ("--requests", 1), ("--prompt-tokens", 512), ("--max-tokens", 128)];
             answered(&bench.ours.load(&server.url(), &flags)?)?;
             server.peak_memory()
@@ -93,8 +107,9 @@ fn memory(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
 /// The time to the first token of a chat's second turn, by that of the first, which has about 2,000 tokens.
 fn second_turn(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
     for model in bench.served() {
+        let shape = Shape { keeps_prompts: true, ..bench.single(results, model, 4096)? };
         let measure = |kind| -> anyhow::Result<f64> {
-            let server = Server::start(bench, kind, model, bench.single(4096, true))?;
+            let server = Server::start(bench, kind, model, shape)?;
             let flags = [("--clients", 1), ("--requests", 1), ("--prompt-tokens", 2000), ("--max-tokens", 32), ("--turns", 2)];
             let level = bench.ours.load(&server.url(), &flags)?;
             answered(&level)?;
@@ -114,7 +129,7 @@ fn http(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
     let (prompt, answer) = if bench.quick { (32, 16) } else { (128, 64) };
     let clients: &[usize] = if bench.quick { &[1, 8, 50] } else { &[1, 8, 50, 200] };
     for model in bench.served() {
-        let shape = Shape { sequences: 32, ..bench.single(1024, false) };
+        let shape = Shape { sequences: 32, ..bench.single(results, model, 1024)? };
         let start = |kind| Server::start(bench, kind, model, shape);
         // Together, and all but one at rest at any time: so they can be measured in turns.
         let servers = [start(Kind::Peer)?, start(Kind::Native)?, start(Kind::Wasm)?];
