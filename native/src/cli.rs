@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::BenchArgs;
+
 /// A self-hosted chat-model service.
 #[derive(Debug, Parser)]
 #[command(
@@ -63,6 +65,16 @@ A file gets its name only after its hash fits. HF_ENDPOINT and HF_TOKEN are hono
   hearth models
   hearth models --path smollm2-135m-instruct      where its file lies")]
     Models(ModelsArgs),
+    /// Measure a model on this machine, or a server under load
+    #[command(after_help = "Examples:
+  hearth bench                                       the default model: prefill, decode, batches, start, memory
+  hearth bench gemma-3-270m --threads 2 --batch 1,8  some of it
+  hearth bench --file ./my.gguf --json               for scripts
+  hearth bench --url http://127.0.0.1:18789 --clients 1,8,50,200
+
+Figures are the median, least and most of --repeat measurements after a warm-up. Prefill has no tokenizing and no sampling in it; decoding samples greedily, as a chat at
+temperature 0 does.")]
+    Bench(Box<BenchArgs>),
 }
 
 /// How the engine computes.
@@ -173,7 +185,7 @@ pub(crate) struct ModelsArgs {
     pub(crate) folder: bool,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1 is needed".to_owned()),
         Ok(number) => Ok(number),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+mod bench;
 mod chat;
 mod cli;
 mod engine;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Pull(args) => pull::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Models(args) => list::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! `cargo xtask`: set-up, build, start and test of the whole house, each by one command.
 
+mod bench;
 mod check;
 mod command;
 mod component;
@@ -29,6 +30,10 @@ enum Task {
     Test(test::Args),
     /// What CI runs: formatting, lints, licences and sources of dependencies, then every test.
     Ci,
+    /// Measures Hearth against llama.cpp on this machine and writes docs/bench: a table with targets, and plots.
+    ///
+    /// Builds llama.cpp with cmake below target/test-data the first time. A whole run takes about an hour; --quick some minutes.
+    Bench(bench::Args),
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
 }
@@ -44,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Task::Up(args) => up::run(&root, args),
         Task::Test(args) => test::run(&root, &args),
         Task::Ci => check::run(&root).and_then(|()| test::run(&root, &test::Args::default())),
+        Task::Bench(args) => bench::run(&root, &args),
         Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 /// The sources of llama.cpp as PyPI carries them: golden vocabularies, chat templates.
-const LLAMA_CPP: (&str, &str) = ("llama-cpp-python", "0.3.36");
+pub(crate) const LLAMA_CPP: (&str, &str) = ("llama-cpp-python", "0.3.36");
 
 /// Models of the catalog that tests run, and the names that tests know them by.
 const MODELS: [(&str, &str); 2] = [("smollm2-135m-instruct", "smollm2.gguf"), ("gemma-3-270m", "gemma3.gguf")];
@@ -39,19 +39,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
 
     // Everything is built once, the binaries that the tests start included.
     command::run(cargo(root).args(["test", "--workspace", "--locked", "--no-run"]))?;
-    for (name, link) in MODELS {
-        let hearth = || {
-            let mut hearth = Command::new(root.join("target/debug/hearth"));
-            hearth.env("HEARTH_MODELS", data.join("models"));
-            hearth
-        };
-        command::run(hearth().args(["pull", name]))?;
-        let path = hearth().args(["models", "--path", name]).output().context("hearth models --path")?;
-        let path = String::from_utf8(path.stdout)?;
-        let link = data.join(link);
-        let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink(path.trim_end(), &link).with_context(|| format!("cannot link {} to {path}", link.display()))?;
-    }
+    models(root, &data)?;
 
     command::run(
         cargo(root)
@@ -61,6 +49,25 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
             .env("HEARTH_TEST_PYTHON", &python)
             .env("HEARTH_MODELS", data.join("models")),
     )
+}
+
+/// Pulls the models that tests run and links them by the names that tests know; the files' paths in the order of [`MODELS`].
+pub(crate) fn models(root: &Path, data: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let pull = |(name, link): &(&str, &str)| {
+        let hearth = || {
+            let mut hearth = Command::new(root.join("target/debug/hearth"));
+            hearth.env("HEARTH_MODELS", data.join("models"));
+            hearth
+        };
+        command::run(hearth().args(["pull", name]))?;
+        let path = hearth().args(["models", "--path", name]).output().context("hearth models --path")?;
+        let path = PathBuf::from(String::from_utf8(path.stdout)?.trim_end());
+        let link = data.join(link);
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(&path, &link).with_context(|| format!("cannot link {} to {}", link.display(), path.display()))?;
+        Ok(path)
+    };
+    MODELS.iter().map(pull).collect()
 }
 
 /// A Python environment of its own below `target/test-data`; its folder.
@@ -102,7 +109,7 @@ fn node(root: &Path, data: &Path) -> anyhow::Result<()> {
 }
 
 /// The source package of llama.cpp, unpacked.
-fn llama_cpp(python: &Path, data: &Path) -> anyhow::Result<()> {
+pub(crate) fn llama_cpp(python: &Path, data: &Path) -> anyhow::Result<()> {
     let (package, version) = LLAMA_CPP;
     if data.join(format!("{package}-{version}")).exists() {
         return Ok(());
