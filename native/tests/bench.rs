@@ -5,25 +5,11 @@ mod common;
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
     process::{Child, Stdio},
 };
 
-use common::{Home, run};
+use common::{Home, model, run};
 use serde_json::Value;
-
-/// The model's file; without it the test is skipped loudly, and fails in CI.
-fn model() -> Option<String> {
-    let folder = std::env::var_os("HEARTH_TEST_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-data"), PathBuf::from);
-    let path = folder.join("smollm2.gguf");
-    if path.exists() {
-        return Some(path.to_str().unwrap().to_owned());
-    }
-    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {} is missing", path.display());
-    eprintln!("SKIPPED: {} is missing; `cargo xtask test` fetches it", path.display());
-    None
-}
 
 #[test]
 fn a_model_is_measured_from_its_start_to_its_batches() {

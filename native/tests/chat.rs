@@ -6,25 +6,11 @@ mod common;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use common::{Home, Ran, ran};
-
-/// The model's file; without it the test is skipped loudly, and fails in CI.
-fn model() -> Option<String> {
-    let folder = std::env::var_os("HEARTH_TEST_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-data"), PathBuf::from);
-    let path = folder.join("smollm2.gguf");
-    if path.exists() {
-        return Some(path.to_str().unwrap().to_owned());
-    }
-    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {} is missing", path.display());
-    eprintln!("SKIPPED: {} is missing; `cargo xtask test` fetches it", path.display());
-    None
-}
+use common::{Home, Ran, model, ran};
 
 fn start(home: &Home, arguments: &[&str]) -> Child {
     let mut command = home.hearth(arguments);

@@ -14,6 +14,19 @@ use std::{
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+/// The model's file; without it the test is skipped loudly, and fails in CI.
+pub(crate) fn model() -> Option<String> {
+    let folder = std::env::var_os("HEARTH_TEST_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-data"), PathBuf::from);
+    let path = folder.join("smollm2.gguf");
+    if path.exists() {
+        return Some(path.to_str().unwrap().to_owned());
+    }
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {} is missing", path.display());
+    eprintln!("SKIPPED: {} is missing; `cargo xtask test` fetches it", path.display());
+    None
+}
+
 /// A weights folder, and a folder for commands that goes before all others on `PATH`.
 pub(crate) struct Home {
     folder: TempDir,
