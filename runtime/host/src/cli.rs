@@ -58,6 +58,10 @@ pub struct Cli {
     #[arg(long, default_value_t = 0, value_name = "TOKENS")]
     pub speculation: usize,
 
+    /// A small model of the same family that guesses ahead in place of that: a name of the catalog, or a .gguf file. It guesses 4 tokens unless --speculation says how many.
+    #[arg(long, value_name = "NAME")]
+    pub draft_model: Option<String>,
+
     /// Memory for conversations under way (the KV cache), in MiB; 0 lets the engine choose from what is free.
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     pub cache_memory: u64,
