@@ -45,7 +45,7 @@ impl Shared {
         let file = File::open(path).map_err(|error| unreadable(path, &error))?;
         let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
         self.check_weights(bytes)?;
-        Model::open(path, sha256, &self.device.device).map_err(|error| failed(error.to_string()))
+        Model::open(path, sha256, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     /// Loads a GGUF from its bytes, or finds the model that has been loaded from the same.
@@ -57,7 +57,7 @@ impl Shared {
             }
             self.check_weights(bytes.len() as u64)?;
             let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
-            let model = Model::from_gguf(&gguf, &self.device.device).map_err(|error| failed(error.to_string()))?;
+            let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
             let graph = self.serve(model, None)?;
             self.graphs().share(hash, &graph);
             Ok(graph)
