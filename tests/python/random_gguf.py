@@ -3,12 +3,14 @@
 Blocks of quantized types are random bits with scales that give weights a deviation of about 1/sqrt(columns), so that every code, scale and min occurs.
 """
 
+import math
 import sys
 
 import numpy
 from gguf import GGMLQuantizationType as Type, GGUFWriter
 
 LAYERS, WIDTH, FEED_FORWARD, HEADS, KV_HEADS, VOCABULARY, CONTEXT = 2, 256, 512, 4, 2, 512, 512
+EXPERTS, EXPERTS_USED, EXPERT_FEED_FORWARD = 6, 3, 256
 random = numpy.random.default_rng(7)
 
 
@@ -47,6 +49,33 @@ def quantized(type, rows, columns):
     return blocks(rows * columns // block, deviation, *parts).reshape(rows, -1)
 
 
+def add_matrix(writer, type, name, *shape):
+    """Adds a random matrix, or a stack of them: columns come last."""
+    columns = shape[-1]
+    rows = math.prod(shape[:-1])
+    if type in (Type.F32, Type.F16, Type.BF16):
+        values = random.normal(0, columns**-0.5, shape).astype(numpy.float32)
+        if type == Type.F32:
+            writer.add_tensor(name, values)
+        elif type == Type.F16:
+            writer.add_tensor(name, values.astype(numpy.float16))
+        else:
+            words = (values.view(numpy.uint32) >> 16).astype(numpy.uint16)
+            writer.add_tensor(name, words.view(numpy.uint8), raw_dtype=type)
+    else:
+        writer.add_tensor(name, quantized(type, rows, columns).reshape(*shape[:-1], -1), raw_dtype=type)
+
+
+def add_experts(writer, type, layer):
+    """A router that is sure of its choice, so that it chooses alike where activations are rounded otherwise, and the experts."""
+    name = lambda part: f"blk.{layer}.{part}.weight"
+    router = random.normal(0, 4 * WIDTH**-0.5, (EXPERTS, WIDTH))
+    writer.add_tensor(name("ffn_gate_inp"), router.astype(numpy.float32))
+    add_matrix(writer, type, name("ffn_gate_exps"), EXPERTS, EXPERT_FEED_FORWARD, WIDTH)
+    add_matrix(writer, type, name("ffn_up_exps"), EXPERTS, EXPERT_FEED_FORWARD, WIDTH)
+    add_matrix(writer, type, name("ffn_down_exps"), EXPERTS, WIDTH, EXPERT_FEED_FORWARD)
+
+
 def main(architecture, type_name, out):
     type = Type[type_name]
     writer = GGUFWriter(out, architecture)
@@ -61,7 +90,11 @@ def main(architecture, type_name, out):
     head = WIDTH // HEADS
     writer.add_key_length(head)
     writer.add_value_length(head)
-    gemma = architecture == "gemma3"
+    gemma, experts = architecture == "gemma3", architecture == "qwen3moe"
+    if experts:
+        writer.add_expert_count(EXPERTS)
+        writer.add_expert_used_count(EXPERTS_USED)
+        writer.add_expert_feed_forward_length(EXPERT_FEED_FORWARD)
     if gemma:
         writer.add_sliding_window(16)
     else:
@@ -82,17 +115,7 @@ def main(architecture, type_name, out):
     writer.add_unk_token_id(0)
 
     def matrix(name, rows, columns):
-        if type in (Type.F32, Type.F16, Type.BF16):
-            values = random.normal(0, columns**-0.5, (rows, columns)).astype(numpy.float32)
-            if type == Type.F32:
-                writer.add_tensor(name, values)
-            elif type == Type.F16:
-                writer.add_tensor(name, values.astype(numpy.float16))
-            else:
-                words = (values.view(numpy.uint32) >> 16).astype(numpy.uint16)
-                writer.add_tensor(name, words.view(numpy.uint8), raw_dtype=type)
-        else:
-            writer.add_tensor(name, quantized(type, rows, columns), raw_dtype=type)
+        add_matrix(writer, type, name, rows, columns)
 
     def norm(name, length):
         writer.add_tensor(name, random.normal(1, 0.1, length).astype(numpy.float32))
@@ -105,15 +128,19 @@ def main(architecture, type_name, out):
         name = lambda part: f"blk.{layer}.{part}.weight"
         norm(name("attn_norm"), WIDTH)
         norm(name("ffn_norm"), WIDTH)
-        if gemma:
+        if gemma or experts:
             norm(name("attn_q_norm"), head)
             norm(name("attn_k_norm"), head)
+        if gemma:
             norm(name("post_attention_norm"), WIDTH)
             norm(name("post_ffw_norm"), WIDTH)
         matrix(name("attn_q"), HEADS * head, WIDTH)
         matrix(name("attn_k"), KV_HEADS * head, WIDTH)
         matrix(name("attn_v"), KV_HEADS * head, WIDTH)
         matrix(name("attn_output"), WIDTH, HEADS * head)
+        if experts:
+            add_experts(writer, type, layer)
+            continue
         matrix(name("ffn_gate"), FEED_FORWARD, WIDTH)
         matrix(name("ffn_up"), FEED_FORWARD, WIDTH)
         matrix(name("ffn_down"), WIDTH, FEED_FORWARD)
@@ -123,4 +150,5 @@ def main(architecture, type_name, out):
     writer.close()
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -167,6 +167,11 @@ async fn every_type_of_gemma3_agrees() {
     random_weights_agree("gemma3", DeviceChoice::Cpu).await;
 }
 
+#[tokio::test]
+async fn every_type_of_qwen3moe_agrees() {
+    random_weights_agree("qwen3moe", DeviceChoice::Cpu).await;
+}
+
 /// On any adapter that wgpu finds; in CI that is Mesa's software Vulkan.
 #[tokio::test]
 async fn every_type_agrees_on_the_gpu() {

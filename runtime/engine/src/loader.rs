@@ -9,18 +9,25 @@ use std::{
 
 use burn::tensor::Device;
 use hearth_kernels::KvCache;
-use hearth_models::{Model, gguf::Gguf};
+use hearth_models::{
+    Model,
+    arch::{AnyNetwork, Encoder, Network},
+    gguf::Gguf,
+    template::ChatTemplate,
+    tokenizer::Tokenizer,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
     EngineOptions, Error, ErrorKind, Graph,
+    embedder::Embedder,
     engine::Shared,
-    graph::GraphShared,
+    graph::{GraphShared, Purpose},
     memory::{self, Demand},
     runner::Runner,
     scheduler::{Limits, Scheduler},
     served::{Bounds, Served, panic_message},
-    worker::Command,
+    worker::{Command, GraphId},
 };
 
 /// Rows of a step: what a prompt is cut into. Enough for a matrix product to be at its full speed; few enough for the others to decode several times a second
@@ -55,9 +62,33 @@ impl Shared {
         })
     }
 
-    /// Allocates the KV cache of a loaded model and hands it to the engine's thread.
+    /// Hands a loaded model to the engine's thread.
     pub(crate) fn serve(&self, model: Model) -> Result<Graph, Error> {
         let Model { network, tokenizer, template, context_length } = model;
+        match network {
+            AnyNetwork::Decoder(network) => self.serve_decoder(network, tokenizer, template, context_length),
+            AnyNetwork::Encoder(encoder) => self.serve_encoder(encoder, tokenizer, context_length),
+        }
+    }
+
+    /// Without a KV cache there is nothing to plan: a text may fill the model's context, or the one that was asked for.
+    fn serve_encoder(&self, encoder: Box<dyn Encoder>, tokenizer: Tokenizer, context_length: usize) -> Result<Graph, Error> {
+        let EngineOptions { sequences, queue, max_wait, context, .. } = self.options;
+        let context_length = if context == 0 { context_length } else { context.min(context_length) };
+        let (id, vocabulary) = (self.next_graph(), encoder.vocabulary());
+        let embedder = Embedder::new(encoder, sequences.max(1) + queue, max_wait);
+        self.commands.send(Command::ServeEmbedder(id, Box::new(embedder))).map_err(|_| Error::shutting_down())?;
+        Ok(self.graph(id, tokenizer, Purpose::Embeds, context_length, vocabulary))
+    }
+
+    /// Allocates the KV cache first.
+    fn serve_decoder(
+        &self,
+        network: Box<dyn Network>,
+        tokenizer: Tokenizer,
+        template: Option<ChatTemplate>,
+        context_length: usize,
+    ) -> Result<Graph, Error> {
         let device: &Device = &self.device.device;
         let shape = network.kv_shape();
         let position_bytes = shape.bytes_per_position(device).max(1);
@@ -84,18 +115,12 @@ impl Shared {
         let bounds = Bounds { max_wait, speculation };
         let served = Served::new(runner, scheduler, tokenizer.clone(), bounds);
         self.commands.send(Command::Serve(id, Box::new(served))).map_err(|_| Error::shutting_down())?;
-        Ok(Graph(
-            GraphShared {
-                id,
-                commands: self.commands.clone(),
-                tokenizer,
-                template,
-                context_length: plan.context,
-                vocabulary,
-                sequences: AtomicU64::new(0),
-            }
-            .into(),
-        ))
+        Ok(self.graph(id, tokenizer, Purpose::Generates(template), plan.context, vocabulary))
+    }
+
+    fn graph(&self, id: GraphId, tokenizer: Tokenizer, purpose: Purpose, context_length: usize, vocabulary: usize) -> Graph {
+        let (commands, sequences) = (self.commands.clone(), AtomicU64::new(0));
+        Graph(GraphShared { id, commands, tokenizer, purpose, context_length, vocabulary, sequences }.into())
     }
 
     /// One load at a time, so that each sees the memory that is really free; a panic in one is its failure and nobody else's.
