@@ -4,10 +4,11 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
     fmt::Display,
+    ops::Range,
 };
 
 use burn::tensor::{Tensor, TensorData};
-use hearth_kernels::{Experts, KvShape, Linear};
+use hearth_kernels::{AttentionShape, Experts, KvShape, Linear};
 
 use super::{Projection, Source};
 use crate::gguf::{Gguf, GgufError, TensorInfo};
@@ -94,13 +95,29 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Refuses a hyperparameter that changes the computation in a way that is not built here.
-    pub(super) fn refuse(&self, name: &str, what: &str) -> Result<(), GgufError> {
-        let key = self.key(name);
-        match self.source.gguf.get(&key) {
-            None => Ok(()),
-            Some(_) => Err(GgufError::Metadata { key, problem: format!("{what} is not supported") }),
+    /// What scores or logits are softly capped at, where they are: 0 stands for no cap.
+    pub(super) fn cap(&self, name: &str, default: f32) -> Result<Option<f32>, GgufError> {
+        match self.f32_or(name, default)? {
+            0.0 => Ok(None),
+            cap if cap.is_finite() => Ok(Some(cap)),
+            cap => Err(GgufError::Metadata { key: self.key(name), problem: format!("{cap} is no number to cap at") }),
         }
+    }
+
+    /// How many positions a row of a layer with a sliding window sees: 0 stands for no window.
+    pub(super) fn window(&self, default: usize) -> Result<Option<usize>, GgufError> {
+        let window = self.source.gguf.opt_u32(&self.key("attention.sliding_window"))?.map_or(default, |window| window as usize);
+        Ok((window > 0).then_some(window))
+    }
+
+    /// Attention over all positions, its scores multiplied by `1/√scaled_by` where the file names no other scale.
+    pub(super) fn attention(&self, sizes: &Sizes, scaled_by: usize) -> Result<AttentionShape, GgufError> {
+        let &Sizes { heads, kv_heads, head_dim, .. } = sizes;
+        let scale = match self.f32_or("attention.scale", 0.0)? {
+            0.0 => (scaled_by as f32).sqrt().recip(),
+            scale => scale,
+        };
+        Ok(AttentionShape { heads, kv_heads, head_dim, scale, cap: None, window: None })
     }
 
     /// The sizes of an architecture without experts.
@@ -157,10 +174,19 @@ impl<'a> Loader<'a> {
 
     /// A weight matrix `[rows, columns]`.
     pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Linear, GgufError> {
-        let (info, bytes) = self.take(name, &[columns as u64, rows as u64])?;
-        let packed = self.source.packed.and_then(|packed| packed.matrix(name, info.ty, rows, columns));
+        self.rows(name, rows, 0..rows, columns)
+    }
+
+    /// Some consecutive rows of a weight matrix `[all, columns]`, which lie together in the file.
+    fn rows(&self, name: &str, all: usize, range: Range<usize>, columns: usize) -> Result<Linear, GgufError> {
+        let (info, bytes) = self.take(name, &[columns as u64, all as u64])?;
+        let packed = self.source.packed.and_then(|packed| packed.rows(name, info.ty, [all, columns], range.clone()));
+        let row_bytes = bytes.len() / all.max(1);
         let linear = packed
-            .unwrap_or_else(|| Linear::new(info.ty, bytes, rows, columns, self.source.device))
+            .unwrap_or_else(|| {
+                let bytes = &bytes[range.start * row_bytes..range.end * row_bytes];
+                Linear::new(info.ty, bytes, range.len(), columns, self.source.device)
+            })
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
         self.uploaded.update(|sum| sum + linear.bytes());
         Ok(linear)
@@ -175,6 +201,17 @@ impl<'a> Loader<'a> {
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
         self.uploaded.update(|sum| sum + experts.bytes());
         Ok(experts)
+    }
+
+    /// The projections that the file keeps as one matrix `<name>.weight`, one below the other, each of so many rows.
+    pub(super) fn fused<const N: usize>(&self, name: &str, rows: [usize; N], columns: usize) -> Result<[Projection; N], GgufError> {
+        let (name, all) = (format!("{name}.weight"), rows.iter().sum());
+        let (mut start, mut parts) = (0, Vec::with_capacity(N));
+        for rows in rows {
+            parts.push(Projection { weight: self.rows(&name, all, start..start + rows, columns)?, bias: None });
+            start += rows;
+        }
+        Ok(parts.try_into().expect("one for each"))
     }
 
     /// A weight matrix `<name>.weight`, with `<name>.bias` where the file has one.

@@ -1,9 +1,17 @@
-//! The supported architectures, a flat file each, named as GGUF's `general.architecture` names them.
+//! The supported architectures, a flat file each, named as GGUF's `general.architecture` names them. What some have in common is said once, in `decoder.rs` and
+//! `gemma.rs`.
 
 mod bert;
+mod decoder;
+mod feed_forward;
+mod gemma;
+mod gemma2;
 mod gemma3;
 mod llama;
 mod loader;
+mod phi3;
+mod qwen2;
+mod qwen3;
 mod qwen3moe;
 mod rope;
 
@@ -13,7 +21,7 @@ use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
 use crate::{ModelError, Packed, gguf::Gguf};
 
 /// The architectures that [`load`] knows.
-pub const ARCHITECTURES: [&str; 3] = ["llama", "gemma3", "qwen3moe"];
+pub const ARCHITECTURES: [&str; 7] = ["llama", "gemma2", "gemma3", "phi3", "qwen2", "qwen3", "qwen3moe"];
 
 /// The architectures that [`load_encoder`] knows.
 pub const ENCODERS: [&str; 1] = ["bert"];
@@ -109,9 +117,13 @@ pub struct Source<'a> {
 /// [`ModelError::Architecture`] for one that is not supported, [`ModelError::Gguf`] when metadata or tensors do not make up a whole one.
 pub fn load(source: Source<'_>) -> Result<Box<dyn Network>, ModelError> {
     match source.gguf.get_str("general.architecture")? {
-        "llama" => Ok(Box::new(llama::Llama::load(source)?)),
-        "gemma3" => Ok(Box::new(gemma3::Gemma3::load(source)?)),
-        "qwen3moe" => Ok(Box::new(qwen3moe::Qwen3Moe::load(source)?)),
+        "llama" => Ok(Box::new(llama::load(source)?)),
+        "gemma2" => Ok(Box::new(gemma2::load(source)?)),
+        "gemma3" => Ok(Box::new(gemma3::load(source)?)),
+        "phi3" => Ok(Box::new(phi3::load(source)?)),
+        "qwen2" => Ok(Box::new(qwen2::load(source)?)),
+        "qwen3" => Ok(Box::new(qwen3::load(source)?)),
+        "qwen3moe" => Ok(Box::new(qwen3moe::load(source)?)),
         other => Err(unsupported(other)),
     }
 }
