@@ -111,6 +111,8 @@ impl Embedder {
             self.turns.iter_mut().for_each(|(_, waiting)| waiting.retain(|other| *other != id));
             self.turns.retain(|(_, waiting)| !waiting.is_empty());
         }
+        // Nor is computed what nobody waits for any more.
+        self.batch.take_if(|batch| !batch.places.iter().any(|(id, _)| self.jobs.contains_key(id)));
     }
 
     /// Computes one step and counts it in `stats`. False when there was nothing to do.

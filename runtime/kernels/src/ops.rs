@@ -32,7 +32,6 @@ pub(crate) trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// `[m, columns] → [ids, rows]`, where row `i` of the result is row `i · m / ids` of `x` through expert `ids[i]`, and zero for an expert that is not in the range.
-    #[allow(clippy::too_many_arguments)] // Burn's dispatch takes tensors one by one
     fn experts(
         x: FloatTensor<Self>,
         ids: IntTensor<Self>,

@@ -61,7 +61,7 @@ async fn texts_and_tokens_are_embedded_in_their_order() {
 #[tokio::test]
 async fn many_at_once_each_get_their_own() {
     let (_engine, graph, _) = encoder::engine(options());
-    let texts = |number: usize| (0..1 + number % 7).map(|part| format!("{number}.{part} {}", "y".repeat(number * 3))).collect::<Vec<_>>();
+    let texts = |number: usize| (0..1 + number % 7).map(|part| format!("{number}.{part}-{}", "y".repeat(number * 3))).collect::<Vec<_>>();
     let answers = join_all((0..40).map(|number| {
         let graph = &graph;
         async move { embed(graph, &json!({"input": texts(number), "client": format!("{}", number % 3)})).await.unwrap().0 }
@@ -87,6 +87,9 @@ async fn what_a_step_computes_is_bounded() {
     let inputs: Vec<Vec<u32>> = (0..5).map(|_| vec![9; CONTEXT]).collect();
     let mut answer = Box::pin(embedding.compute(request(&json!({"input": inputs}))));
     assert!(answer.as_mut().now_or_never().is_none());
+    settle();
+    // The request is taken between two steps.
+    control.allow(1);
     settle();
     for steps in 1..12 {
         let before = watch.layers.lock().unwrap().len();
@@ -173,7 +176,7 @@ async fn what_does_not_fit_the_model_is_refused_with_what_would() {
 #[tokio::test]
 async fn an_input_may_fill_the_context_and_no_more_unless_it_is_to_be_cut() {
     let (_engine, graph, _) = encoder::engine(options());
-    let long: Vec<u32> = (0..CONTEXT as u32 + 50).map(|number| 3 + number % 200).collect();
+    let long: Vec<u32> = (0..CONTEXT as u32 + 50).map(|number| 70 + number % 180).collect();
     assert_eq!(embed(&graph, &json!({"input": [long[..CONTEXT]]})).await.unwrap().0, [embedding(&long[..CONTEXT])]);
     let kind = ErrorKind::ContextLength { prompt_tokens: CONTEXT + 50, context_length: CONTEXT };
     refused(embed(&graph, &json!({"input": ["x", long]})).await, &kind, "element 1 of `input` has 350 tokens; the context holds 300");
