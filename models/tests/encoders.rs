@@ -108,6 +108,7 @@ fn bert_agrees_with_the_reference_in_every_pooling() {
 
 #[test]
 fn neighbours_change_no_bit() {
+    #[cfg_attr(not(feature = "wgpu"), allow(unused_mut))]
     let mut devices = vec![Device::flex()];
     #[cfg(feature = "wgpu")]
     devices.extend(hearth_kernels::gpus().into_iter().next().map(|gpu| gpu.open().expect("the adapter opens")));

@@ -14,15 +14,15 @@ use crate::{
 
 /// A call in embedding mode: the embeddings and the result.
 async fn embed_in(context: &mut Context, document: &Value) -> Result<(Vec<Vec<f32>>, Value), Error> {
-    read(context.compute(request(document)).await?)
+    context.compute(request(document)).await.map(read)
 }
 
-fn read(outputs: Vec<hearth_engine::NamedTensor>) -> Result<(Vec<Vec<f32>>, Value), Error> {
+fn read(outputs: Vec<hearth_engine::NamedTensor>) -> (Vec<Vec<f32>>, Value) {
     let [(first, embeddings), (second, result)] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
     assert_eq!((first.as_str(), second.as_str(), embeddings.ty), ("embeddings", "result", TensorType::Fp32));
     let numbers: Vec<f32> = embeddings.data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     assert_eq!(embeddings.dimensions, [(numbers.len() / WIDTH) as u32, WIDTH as u32]);
-    Ok((numbers.chunks(WIDTH).map(<[f32]>::to_vec).collect(), serde_json::from_slice(&result.data).unwrap()))
+    (numbers.chunks(WIDTH).map(<[f32]>::to_vec).collect(), serde_json::from_slice(&result.data).unwrap())
 }
 
 async fn embed(graph: &Graph, document: &Value) -> Result<(Vec<Vec<f32>>, Value), Error> {
@@ -99,7 +99,7 @@ async fn what_a_step_computes_is_bounded() {
         assert!(layers > 0 && layers * CONTEXT <= 128 * LAYERS, "{layers} layers of {CONTEXT} rows in step {steps}");
     }
     control.release();
-    assert_eq!(read(answer.await.unwrap()).unwrap().0.len(), 5);
+    assert_eq!(read(answer.await.unwrap()).0.len(), 5);
 }
 
 #[tokio::test]
@@ -115,8 +115,8 @@ async fn clients_take_turns() {
     assert!(small.as_mut().now_or_never().is_none());
     settle();
     watch.control.release();
-    assert_eq!(read(small.await.unwrap()).unwrap().0, [embedding(&[1, 2, 3])]);
-    assert_eq!(read(large.await.unwrap()).unwrap().0.len(), 100);
+    assert_eq!(read(small.await.unwrap()).0, [embedding(&[1, 2, 3])]);
+    assert_eq!(read(large.await.unwrap()).0.len(), 100);
     let layers = watch.layers.lock().unwrap();
     let first = layers.iter().position(|lengths| lengths.contains(&3)).unwrap();
     assert!(first <= LAYERS, "the small request was embedded after {first} layers of the large one");
@@ -145,7 +145,7 @@ async fn a_dropped_call_can_be_waited_for_again() {
     assert!(context.compute(request(&json!({"input": ["x"]}))).now_or_never().is_none());
     refused(embed_in(&mut context, &json!({"input": ["y"]})).await, &ErrorKind::InvalidRequest, "are being computed");
     watch.control.release();
-    assert_eq!(read(context.compute(vec![]).await.unwrap()).unwrap().0, [embedding(&toy::tokens("x"))]);
+    assert_eq!(read(context.compute(vec![]).await.unwrap()).0, [embedding(&toy::tokens("x"))]);
     refused(context.compute(vec![]).await, &ErrorKind::InvalidRequest, "nothing was asked for");
 }
 
