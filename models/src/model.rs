@@ -7,7 +7,7 @@ use hearth_kernels::Linear;
 
 use crate::{
     Packed,
-    arch::{self, Network, Source},
+    arch::{AnyNetwork, Source},
     gguf::{Gguf, GgufError, MappedFile},
     template::{ChatTemplate, TemplateError},
     tokenizer::{Tokenizer, TokenizerError},
@@ -34,7 +34,7 @@ pub enum ModelError {
 #[derive(Debug)]
 pub struct Model {
     /// The forward pass and its weights.
-    pub network: Box<dyn Network>,
+    pub network: AnyNetwork,
     /// Text to tokens and back.
     pub tokenizer: Tokenizer,
     /// The chat template, if the file has one.
@@ -81,7 +81,7 @@ impl Model {
             Some(source) => Some(ChatTemplate::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))?),
             None => None,
         };
-        let network = arch::load(source)?;
+        let network = AnyNetwork::load(source)?;
         if tokenizer.vocabulary() != network.vocabulary() {
             return Err(ModelError::Architecture(format!(
                 "the tokenizer has {} tokens, but the embedding has {}",

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use hearth_kernels::{Linear, WeightError, WeightType};
+use hearth_kernels::{Experts, Linear, WeightError, WeightType};
 use memmap2::{Mmap, MmapMut};
 
 use crate::gguf::Gguf;
@@ -33,10 +33,12 @@ pub struct Packed {
     matrices: BTreeMap<String, Matrix>,
 }
 
-/// What a matrix is, and where its tiles lie in the file.
+/// What a matrix is, or a stack of them, and where its tiles lie in the file.
 #[derive(Debug, Clone)]
 struct Matrix {
     ty: WeightType,
+    /// Matrices of the stack.
+    count: usize,
     rows: usize,
     columns: usize,
     range: Range<usize>,
@@ -69,14 +71,34 @@ impl Packed {
         [rows, columns]: [usize; 2],
         range: Range<usize>,
     ) -> Option<Result<Linear, WeightError>> {
-        let matrix = self.matrices.get(name).filter(|m| (m.ty, m.rows, m.columns) == (ty, rows, columns))?;
+        let tiles = self.tiles(name, ty, [1, rows, columns])?;
         // The last tile may be a part of one.
         let is_whole = |row: usize| row == rows || row.is_multiple_of(Linear::TILE_ROWS);
         if !is_whole(range.start) || !is_whole(range.end) {
             return None;
         }
-        let at = |row: usize| Linear::tile_bytes(ty, row, columns).map(|bytes| matrix.range.start + bytes);
-        Some(Linear::from_tiles(ty, range.len(), columns, self.tiles.slice(at(range.start)?..at(range.end)?)))
+        let at = |row: usize| Linear::tile_bytes(ty, row, columns);
+        Some(Linear::from_tiles(ty, range.len(), columns, tiles.slice(at(range.start)?..at(range.end)?)))
+    }
+
+    /// The stack of matrices `name`, if the tiles have it in this shape.
+    ///
+    /// # Errors
+    /// [`WeightError`], as for [`Experts::new`].
+    pub(crate) fn experts(
+        &self,
+        name: &str,
+        ty: WeightType,
+        count: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Option<Result<Experts, WeightError>> {
+        Some(Experts::from_tiles(ty, count, rows, columns, self.tiles(name, ty, [count, rows, columns])?))
+    }
+
+    fn tiles(&self, name: &str, ty: WeightType, shape: [usize; 3]) -> Option<Bytes> {
+        let matrix = self.matrices.get(name).filter(|m| m.ty == ty && [m.count, m.rows, m.columns] == shape)?;
+        Some(self.tiles.slice(matrix.range.clone()))
     }
 }
 
@@ -85,13 +107,14 @@ fn plan(gguf: &Gguf<'_>) -> io::Result<(BTreeMap<String, Matrix>, usize)> {
     let mut matrices = BTreeMap::new();
     let mut end = HEADER;
     for (name, info) in &gguf.tensors {
-        let rows = info.dimensions.iter().skip(1).try_fold(1usize, |rows, &d| rows.checked_mul(usize::try_from(d).ok()?));
-        let columns = info.dimensions.first().and_then(|&d| usize::try_from(d).ok());
-        let (Some(rows @ 2..), Some(columns)) = (rows, columns) else { continue };
-        let Some(bytes) = Linear::tile_bytes(info.ty, rows, columns) else { continue };
+        let dimension = |at: usize| usize::try_from(info.dimensions.get(at).copied().unwrap_or(1)).ok();
+        let (Some(columns), Some(rows @ 2..), Some(count), Some(1)) = (dimension(0), dimension(1), dimension(2), dimension(3)) else {
+            continue;
+        };
+        let Some(bytes) = Experts::tile_bytes(info.ty, count, rows, columns) else { continue };
         let range = end..end.checked_add(bytes).ok_or_else(|| io::Error::other("the tiles have no size that a computer could hold"))?;
         end = range.end.next_multiple_of(LINE);
-        matrices.insert((*name).to_owned(), Matrix { ty: info.ty, rows, columns, range });
+        matrices.insert((*name).to_owned(), Matrix { ty: info.ty, count, rows, columns, range });
     }
     Ok((matrices, end))
 }
@@ -161,7 +184,8 @@ fn claim(part: &Path) -> io::Result<File> {
 fn pack(gguf: &Gguf<'_>, matrices: &BTreeMap<String, Matrix>, out: &mut [u8]) -> io::Result<()> {
     for (name, matrix) in matrices {
         let bytes = gguf.tensor_bytes(&gguf.tensors[name.as_str()]);
-        Linear::pack(matrix.ty, bytes, matrix.rows, matrix.columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
+        let &Matrix { ty, count, rows, columns, .. } = matrix;
+        Experts::pack(ty, bytes, count, rows, columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
     }
     Ok(())
 }

@@ -90,11 +90,11 @@ fn llama(with_extras: bool) -> Builder {
     weights.file
 }
 
-/// A decoder of two layers with what sets `architecture` apart: qwen2 has biases, qwen3 norms on long heads, phi3 fused matrices and heads of which a part is turned.
+/// A decoder of two layers with what sets `architecture` apart: qwen2 has biases, qwen3 norms on long heads, qwen3moe experts as well, phi3 fused matrices and heads of which a part is turned.
 /// All were trained on 16 positions and stretched to 64.
 fn decoder(architecture: &str) -> Builder {
     let key = |name: &str| format!("{architecture}.{name}");
-    let (is_qwen3, is_phi3) = (architecture == "qwen3", architecture == "phi3");
+    let (is_qwen3, is_phi3, has_experts) = (architecture.starts_with("qwen3"), architecture == "phi3", architecture == "qwen3moe");
     let head = if is_qwen3 { 16 } else { 8 };
     let mut file = Builder::default()
         .str("general.architecture", architecture)
@@ -113,6 +113,9 @@ fn decoder(architecture: &str) -> Builder {
     if is_phi3 {
         file = file.u32(&key("rope.dimension_count"), 6).u32(&key("attention.sliding_window"), 7);
     }
+    if has_experts {
+        file = file.u32(&key("expert_count"), 5).u32(&key("expert_used_count"), 3).u32(&key("expert_feed_forward_length"), 20);
+    }
     let head = u64::from(head);
     let mut weights = Weights::new(file);
     weights.matrix("token_embd.weight", VOCABULARY, 32);
@@ -121,16 +124,25 @@ fn decoder(architecture: &str) -> Builder {
         let name = |part: &str| format!("blk.{layer}.{part}");
         weights.vector(&name("attn_norm.weight"), 32, 1.0);
         weights.vector(&name("ffn_norm.weight"), 32, 1.0);
+        if has_experts {
+            weights.matrix(&name("ffn_gate_inp.weight"), 5, 32);
+            weights.add(&name("ffn_gate_exps.weight"), &[32, 20, 5], 0.0, 0.3);
+            weights.add(&name("ffn_up_exps.weight"), &[32, 20, 5], 0.0, 0.3);
+            weights.add(&name("ffn_down_exps.weight"), &[20, 32, 5], 0.0, 0.3);
+        }
         let apart = [("attn_q", 4 * head), ("attn_k", 2 * head), ("attn_v", 2 * head), ("ffn_gate", 64), ("ffn_up", 64)];
         let fused = [("attn_qkv", 8 * head), ("ffn_up", 128)];
-        for &(part, rows) in if is_phi3 { &fused[..] } else { &apart } {
+        let parts = if is_phi3 { &fused[..] } else { &apart };
+        for &(part, rows) in parts.iter().filter(|(part, _)| !has_experts || part.starts_with("attn")) {
             weights.matrix(&name(&format!("{part}.weight")), rows, 32);
             if architecture == "qwen2" && part.starts_with("attn") {
                 weights.vector(&name(&format!("{part}.bias")), rows, 0.0);
             }
         }
         weights.matrix(&name("attn_output.weight"), 32, 4 * head);
-        weights.matrix(&name("ffn_down.weight"), 32, 64);
+        if !has_experts {
+            weights.matrix(&name("ffn_down.weight"), 32, 64);
+        }
         if is_qwen3 {
             weights.vector(&name("attn_q_norm.weight"), head, 1.0);
             weights.vector(&name("attn_k_norm.weight"), head, 1.0);
@@ -296,8 +308,8 @@ fn llama_with_a_window_agrees() {
 }
 
 #[test]
-fn qwen2_qwen3_and_phi3_agree() {
-    for architecture in ["qwen2", "qwen3", "phi3"] {
+fn qwen2_qwen3_qwen3moe_and_phi3_agree() {
+    for architecture in ["qwen2", "qwen3", "qwen3moe", "phi3"] {
         agrees(decoder(architecture), 30);
     }
 }
@@ -397,7 +409,7 @@ fn weights_are_counted_once_where_the_head_is_the_embedding() {
 #[test]
 fn chunks_and_neighbours_change_no_bit() {
     let device = Device::flex();
-    for bytes in [llama(true), decoder("qwen3"), phi3_long(), gemma2(9), gemma3(9)].map(Builder::build) {
+    for bytes in [llama(true), decoder("qwen3"), decoder("qwen3moe"), phi3_long(), gemma2(9), gemma3(9)].map(Builder::build) {
         let network = load(&bytes, &device);
         let (a, b) = (tokens(33, 5), tokens(17, 6));
         let alone = chunked(&*network, &device, &a, &[33]);

@@ -26,6 +26,11 @@ fn model(test: &str, seed: u64) -> PathBuf {
 }
 
 fn model_of(architecture: &str, kv_heads: u32, matrices: &[(&str, usize, usize)], test: &str, seed: u64) -> PathBuf {
+    write(test, file_of(architecture, kv_heads, matrices, seed))
+}
+
+/// Its tensors but those of `matrices` are floats.
+fn file_of(architecture: &str, kv_heads: u32, matrices: &[(&str, usize, usize)], seed: u64) -> Builder {
     let mut random = Random(seed);
     let key = |name: &str| format!("{architecture}.{name}");
     let mut file = Builder::default()
@@ -37,20 +42,30 @@ fn model_of(architecture: &str, kv_heads: u32, matrices: &[(&str, usize, usize)]
         .u32(&key("attention.head_count_kv"), kv_heads)
         .f32(&key("attention.layer_norm_rms_epsilon"), 1e-5);
     for &(name, rows, columns) in matrices {
-        let block = |_| {
-            let mut block = vec![0x00, 0x1c]; // 2^-8
-            block.extend((0..32).map(|_| random.next() as u8));
-            block
-        };
-        let bytes: Vec<u8> = (0..rows * columns / 32).flat_map(block).collect();
+        let bytes = q8_0(rows * columns, &mut random);
         file = file.tensor(&format!("blk.0.{name}.weight"), &[columns as u64, rows as u64], 8, &bytes);
     }
     let mut floats = |rows: usize, columns: usize| (0..rows * columns).map(|_| random.normal() / 8.0).collect::<Vec<f32>>();
-    file = file.f32s("blk.0.ffn_down.weight", &[64, 32], &floats(32, 64));
+    if architecture != "qwen3moe" {
+        file = file.f32s("blk.0.ffn_down.weight", &[64, 32], &floats(32, 64));
+    }
     file = file.f32s("token_embd.weight", &[32, 50], &floats(50, 32));
     for name in ["output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"] {
         file = file.f32s(&format!("{name}.weight"), &[32], &floats(1, 32));
     }
+    file
+}
+
+fn q8_0(elements: usize, random: &mut Random) -> Vec<u8> {
+    let block = |_| {
+        let mut block = vec![0x00, 0x1c]; // 2^-8
+        block.extend((0..32).map(|_| random.next() as u8));
+        block
+    };
+    (0..elements / 32).flat_map(block).collect()
+}
+
+fn write(test: &str, file: Builder) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("hearth-packed-{test}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
@@ -100,6 +115,30 @@ fn parts_of_fused_matrices_are_taken_where_they_lie() {
         assert_eq!(logits(&path, Some(SHA256)), plain, "{kv_heads} key-value heads");
         assert_eq!(logits(&path, Some(SHA256)), plain, "{kv_heads} key-value heads, mapped again");
     }
+}
+
+#[test]
+fn stacks_of_experts_are_kept_expert_by_expert() {
+    // Rows that are no whole tiles, in a type with blocks and in floats.
+    let attention = [("attn_q", 32, 32), ("attn_k", 32, 32), ("attn_v", 32, 32), ("attn_output", 32, 32)];
+    let mut random = Random(6);
+    let mut floats = |len: usize| (0..len).map(|_| random.normal() / 4.0).collect::<Vec<f32>>();
+    let mut file = file_of("qwen3moe", 4, &attention, 5)
+        .u32("qwen3moe.expert_count", 5)
+        .u32("qwen3moe.expert_used_count", 2)
+        .u32("qwen3moe.expert_feed_forward_length", 20)
+        .f32s("blk.0.attn_q_norm.weight", &[8], &floats(8))
+        .f32s("blk.0.attn_k_norm.weight", &[8], &floats(8))
+        .f32s("blk.0.ffn_gate_inp.weight", &[32, 5], &floats(160))
+        .f32s("blk.0.ffn_down_exps.weight", &[20, 32, 5], &floats(3200));
+    for name in ["gate", "up"] {
+        file = file.tensor(&format!("blk.0.ffn_{name}_exps.weight"), &[32, 20, 5], 8, &q8_0(3200, &mut Random(7)));
+    }
+    let path = write("experts", file);
+    let plain = logits(&path, None);
+    assert!(plain.iter().all(|x| x.is_finite()));
+    assert_eq!(logits(&path, Some(SHA256)), plain);
+    assert_eq!(logits(&path, Some(SHA256)), plain, "mapped again");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 // in:  {"model": "path.gguf", "context": 1024, "cases": [{"tokens": [..]} or {"text": "..."}, with "generate": 64 or "logits": true or neither]}
 // out: [{"tokens": [..], "generated": [{"token": 1, "top": [[id, logit], ..]}, ..]} or {"tokens", "logits": [f32 for each token of the vocabulary]}]
 //
+// With "embed": true for a document whose cases are {"text": "..."}, the model's embeddings: [{"embedding": [f32, ..]}], not normalized.
+//
 // Run with the folder of node_modules in NODE_PATH's place: `node oracle.mjs FOLDER`.
 import {createRequire} from "node:module";
 import path from "node:path";
@@ -15,11 +17,12 @@ const {getLlama, LlamaLogLevel} = await import(pathToFileURL(entry));
 process.stdin.setEncoding("utf8"); // else a character may be cut between two chunks
 let input = "";
 for await (const chunk of process.stdin) input += chunk;
-const {model: modelPath, context: contextSize = 1024, cases} = JSON.parse(input);
+const {model: modelPath, context: contextSize = 1024, embed = false, cases} = JSON.parse(input);
 
 // One thread: with more, its barriers spin against whatever else runs beside it, and the oracle takes minutes.
 const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: 1});
 const model = await llama.loadModel({modelPath, gpuLayers: 0});
+if (embed) answer(await embeddings());
 const context = await model.createContext({contextSize, sequences: 1, batchSize: 512, flashAttention: false});
 const sequence = context.getSequence();
 
@@ -48,4 +51,15 @@ for (const {tokens: given, text, generate = 0, logits = false} of cases) {
     }
     results.push(result);
 }
-process.stdout.write(JSON.stringify(results), () => process.exit(0));
+answer(results);
+
+async function embeddings() {
+    const context = await model.createEmbeddingContext({contextSize, batchSize: contextSize});
+    const results = [];
+    for (const {text} of cases) results.push({embedding: (await context.getEmbeddingFor(text)).vector});
+    return results;
+}
+
+function answer(results) {
+    process.stdout.write(JSON.stringify(results), () => process.exit(0));
+}

@@ -37,6 +37,8 @@ class Case:
     keys: list = field(default_factory=list)
     # RoPE factors: name of the tensor and values.
     factors: dict = field(default_factory=dict)
+    # Each with a feed-forward of its own.
+    experts: int = 0
 
 
 def llama3(head, base, factor, low, high, original):
@@ -66,6 +68,7 @@ def longrope(original):
 LLAMA = Case("llama", keys=[("rope_dimension_count", 64)])
 QWEN2 = Case("qwen2", tied=True, biases=True, base=1e6)
 QWEN3 = Case("qwen3", tied=True, head_norms=True, head=128, base=1e6, keys=[("key_length", 128), ("value_length", 128)])
+EXPERTS = [("expert_count", 6), ("expert_used_count", 3), ("expert_feed_forward_length", 256)]
 GEMMA2 = Case(
     "gemma2",
     heads=2,
@@ -87,6 +90,7 @@ CASES = {
     "qwen2-yarn": yarn(QWEN2),
     "qwen3": QWEN3,
     "qwen3-yarn": yarn(QWEN3),
+    "qwen3moe": replace(QWEN3, architecture="qwen3moe", tied=False, feed_forward=256, keys=QWEN3.keys + EXPERTS, experts=6),
     "gemma2": GEMMA2,
     # Scores that reach their cap.
     "gemma2-sharp": replace(GEMMA2, sharpness=4.0),
@@ -139,6 +143,33 @@ def quantized(type, rows, columns):
     return blocks(rows * columns // block, deviation, *parts).reshape(rows, -1)
 
 
+def add_matrix(writer, type, name, *shape):
+    """Adds a random matrix, or a stack of them: columns come last."""
+    columns = shape[-1]
+    rows = math.prod(shape[:-1])
+    if type in (Type.F32, Type.F16, Type.BF16):
+        values = random.normal(0, columns**-0.5, shape).astype(numpy.float32)
+        if type == Type.F32:
+            writer.add_tensor(name, values)
+        elif type == Type.F16:
+            writer.add_tensor(name, values.astype(numpy.float16))
+        else:
+            words = (values.view(numpy.uint32) >> 16).astype(numpy.uint16)
+            writer.add_tensor(name, words.view(numpy.uint8), raw_dtype=type)
+    else:
+        writer.add_tensor(name, quantized(type, rows, columns).reshape(*shape[:-1], -1), raw_dtype=type)
+
+
+def add_experts(writer, type, case, layer):
+    """A router that is sure of its choice, so that it chooses alike where activations are rounded otherwise, and the experts."""
+    name = lambda part: f"blk.{layer}.{part}.weight"
+    router = random.normal(0, 4 * case.width**-0.5, (case.experts, case.width))
+    writer.add_tensor(name("ffn_gate_inp"), router.astype(numpy.float32))
+    add_matrix(writer, type, name("ffn_gate_exps"), case.experts, case.feed_forward, case.width)
+    add_matrix(writer, type, name("ffn_up_exps"), case.experts, case.feed_forward, case.width)
+    add_matrix(writer, type, name("ffn_down_exps"), case.experts, case.width, case.feed_forward)
+
+
 def main(name, type_name, out):
     case, type = CASES[name], Type[type_name]
     writer = GGUFWriter(out, case.architecture)
@@ -169,17 +200,7 @@ def main(name, type_name, out):
     writer.add_unk_token_id(0)
 
     def matrix(name, rows, columns):
-        if type in (Type.F32, Type.F16, Type.BF16):
-            values = random.normal(0, columns**-0.5, (rows, columns)).astype(numpy.float32)
-            if type == Type.F32:
-                writer.add_tensor(name, values)
-            elif type == Type.F16:
-                writer.add_tensor(name, values.astype(numpy.float16))
-            else:
-                words = (values.view(numpy.uint32) >> 16).astype(numpy.uint16)
-                writer.add_tensor(name, words.view(numpy.uint8), raw_dtype=type)
-        else:
-            writer.add_tensor(name, quantized(type, rows, columns), raw_dtype=type)
+        add_matrix(writer, type, name, rows, columns)
 
     def vector(name, length, center, deviation=0.1):
         writer.add_tensor(name, random.normal(center, deviation, length).astype(numpy.float32))
@@ -202,17 +223,23 @@ def main(name, type_name, out):
             vector(name("post_attention_norm"), case.width, 1)
             vector(name("post_ffw_norm"), case.width, 1)
         apart = {"attn_q": wide, "attn_k": narrow, "attn_v": narrow, "ffn_gate": case.feed_forward, "ffn_up": case.feed_forward}
+        if case.experts:
+            apart = {part: rows for part, rows in apart.items() if part.startswith("attn")}
         fused = {"attn_qkv": wide + 2 * narrow, "ffn_up": 2 * case.feed_forward}
         for part, rows in (fused if case.fused else apart).items():
             matrix(name(part), rows, case.width)
             if case.biases and part.startswith("attn"):
                 vector(f"blk.{layer}.{part}.bias", rows, 0, 0.3)
         matrix(name("attn_output"), case.width, wide)
-        matrix(name("ffn_down"), case.width, case.feed_forward)
+        if case.experts:
+            add_experts(writer, type, case, layer)
+        else:
+            matrix(name("ffn_down"), case.width, case.feed_forward)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

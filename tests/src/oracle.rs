@@ -54,10 +54,6 @@ pub struct OracleResult {
 /// # Panics
 /// When it fails.
 pub fn oracle(model: &Path, cases: &[Case]) -> Option<Vec<OracleResult>> {
-    // One at a time: it is slow where it shares the processor with another.
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let modules = test_data("node/node_modules")?;
     let cases: Vec<_> = cases
         .iter()
         .map(|case| match case {
@@ -66,6 +62,27 @@ pub fn oracle(model: &Path, cases: &[Case]) -> Option<Vec<OracleResult>> {
             Case::Logits(tokens) => json!({"tokens": tokens, "logits": true}),
         })
         .collect();
+    let answers = ask(&json!({"model": model, "context": 512, "cases": cases}))?;
+    Some(answers.iter().map(parse).collect())
+}
+
+/// Asks llama.cpp for the embeddings of `texts`, of up to 128 tokens each; `None` where it is not installed.
+///
+/// # Panics
+/// When it fails.
+pub fn oracle_embeddings(model: &Path, texts: &[&str]) -> Option<Vec<Vec<f64>>> {
+    let cases: Vec<_> = texts.iter().map(|text| json!({"text": text})).collect();
+    let answers = ask(&json!({"model": model, "context": 129, "embed": true, "cases": cases}))?;
+    let numbers = |value: &Value| value.as_array().expect("an embedding").iter().map(|number| number.as_f64().expect("a number")).collect();
+    Some(answers.iter().map(|answer| numbers(&answer["embedding"])).collect())
+}
+
+/// The oracle's answers.
+fn ask(question: &Value) -> Option<Vec<Value>> {
+    // One at a time: it is slow where it shares the processor with another.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let modules = test_data("node/node_modules")?;
     let mut child = Command::new("node")
         .arg(root().join("tests/node/oracle.mjs"))
         .arg(modules.parent().expect("node_modules lies in a folder"))
@@ -73,12 +90,10 @@ pub fn oracle(model: &Path, cases: &[Case]) -> Option<Vec<OracleResult>> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("node starts");
-    let question = json!({"model": model, "context": 512, "cases": cases}).to_string();
-    child.stdin.take().expect("piped").write_all(question.as_bytes()).expect("the oracle reads");
+    child.stdin.take().expect("piped").write_all(question.to_string().as_bytes()).expect("the oracle reads");
     let output = child.wait_with_output().expect("the oracle answers");
     assert!(output.status.success(), "the oracle failed: {}", output.status);
-    let answers: Vec<Value> = serde_json::from_slice(&output.stdout).expect("the oracle answers JSON");
-    Some(answers.iter().map(parse).collect())
+    Some(serde_json::from_slice(&output.stdout).expect("the oracle answers JSON"))
 }
 
 fn parse(answer: &Value) -> OracleResult {

@@ -21,7 +21,7 @@ const TYPES: [&str; 13] = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1",
 const FEW: [&str; 3] = ["F32", "Q8_0", "Q4_K"];
 
 /// The cases of `random_gguf.py`, and the tensor types that each is tried with: an architecture with all, its variants with one.
-const CASES: [(&str, &[&str]); 16] = [
+const CASES: [(&str, &[&str]); 17] = [
     ("llama", &TYPES),
     ("llama3", &["F32"]),
     ("llama-linear", &["F32"]),
@@ -31,6 +31,7 @@ const CASES: [(&str, &[&str]); 16] = [
     ("qwen2-yarn", &["F32"]),
     ("qwen3", &TYPES),
     ("qwen3-yarn", &["F32"]),
+    ("qwen3moe", &TYPES),
     ("gemma2", &TYPES),
     ("gemma2-sharp", &["F32"]),
     ("gemma2-27b", &["F32"]),
@@ -208,7 +209,7 @@ async fn every_architecture_agrees_on_the_gpu() {
         return hearth_tests::skip(&format!("no GPU: {error}"));
     }
     random_weights_agree("llama", &TYPES, DeviceChoice::Gpu).await;
-    for case in ["qwen2-yarn", "qwen3", "gemma2", "gemma3", "phi3-long"] {
+    for case in ["qwen2-yarn", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3-long"] {
         random_weights_agree(case, &FEW, DeviceChoice::Gpu).await;
     }
 }

@@ -1,13 +1,12 @@
-//! The plain decoder: norm and attention, norm and gated feed-forward, each added to the residual stream. `llama`, `qwen2`, `qwen3` and `phi3` are one each; their
+//! The plain decoder: norm and attention, norm and gated feed-forward, each added to the residual stream. `llama`, `qwen2`, `qwen3`, `qwen3moe` and `phi3` are one each; their
 //! files say what they make of it.
 
 use burn::tensor::Tensor;
-use hearth_kernels::{
-    Activation, AttentionShape, Batch, KvCache, KvShape, Linear, Rope, RopeStyle, Step, attention, gated, rms_norm, rope,
-};
+use hearth_kernels::{AttentionShape, Batch, KvCache, KvShape, Linear, Rope, RopeStyle, Step, attention, rms_norm, rope};
 
 use super::{
     Network, Projection,
+    feed_forward::FeedForward,
     loader::{Loader, Sizes},
     outputs,
 };
@@ -22,6 +21,8 @@ pub(super) struct Traits {
     pub(super) head_norms: bool,
     /// Whether the file has one matrix for queries, keys and values, and one for gate and up.
     pub(super) fused: bool,
+    /// Whether feed-forward is a mixture of experts.
+    pub(super) experts: bool,
     /// How many positions a row sees at most.
     pub(super) window: Option<usize>,
 }
@@ -48,14 +49,12 @@ struct Block {
     attn_v: Projection,
     attn_output: Projection,
     ffn_norm: Tensor<1>,
-    ffn_gate: Projection,
-    ffn_up: Projection,
-    ffn_down: Projection,
+    feed_forward: FeedForward,
 }
 
 impl Decoder {
     pub(super) fn load(loader: Loader<'_>, traits: Traits) -> Result<Self, GgufError> {
-        let sizes = loader.sizes()?;
+        let sizes = if traits.experts { loader.sizes_beside_experts()? } else { loader.sizes()? };
         let Sizes { width, head_dim, .. } = sizes;
         let attention = AttentionShape { window: traits.window, ..loader.attention(&sizes, head_dim)? };
         let rope = loader.rope(&sizes, traits.rope)?;
@@ -69,7 +68,7 @@ impl Decoder {
 
 impl Block {
     fn load(loader: &Loader<'_>, sizes: &Sizes, traits: Traits, layer: usize) -> Result<Self, GgufError> {
-        let &Sizes { width, hidden, heads, kv_heads, head_dim, .. } = sizes;
+        let &Sizes { width, heads, kv_heads, head_dim, .. } = sizes;
         let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
         let name = |part: &str| format!("blk.{layer}.{part}");
         let projection = |part: &str, rows, columns| loader.projection(&name(part), rows, columns);
@@ -77,10 +76,6 @@ impl Block {
         let [attn_q, attn_k, attn_v] = match traits.fused {
             true => loader.fused(&name("attn_qkv"), [wide, narrow, narrow], width)?,
             false => [projection("attn_q", wide, width)?, projection("attn_k", narrow, width)?, projection("attn_v", narrow, width)?],
-        };
-        let [ffn_gate, ffn_up] = match traits.fused {
-            true => loader.fused(&name("ffn_up"), [hidden, hidden], width)?,
-            false => [projection("ffn_gate", hidden, width)?, projection("ffn_up", hidden, width)?],
         };
         Ok(Self {
             attn_norm: norm("attn_norm.weight", width)?,
@@ -91,9 +86,10 @@ impl Block {
             attn_v,
             attn_output: projection("attn_output", width, wide)?,
             ffn_norm: norm("ffn_norm.weight", width)?,
-            ffn_gate,
-            ffn_up,
-            ffn_down: projection("ffn_down", width, hidden)?,
+            feed_forward: match traits.experts {
+                true => FeedForward::experts(loader, sizes, layer)?,
+                false => FeedForward::dense(loader, sizes, traits.fused, layer)?,
+            },
         })
     }
 }
@@ -134,8 +130,7 @@ impl Network for Decoder {
             x = x + block.attn_output.forward(attended);
 
             let normed = rms_norm(x.clone(), &block.ffn_norm, eps);
-            let up = block.ffn_up.forward(normed.clone());
-            x = x + block.ffn_down.forward(gated(block.ffn_gate.forward(normed), up, Activation::Silu));
+            x = x + block.feed_forward.forward(normed);
         }
         self.output.forward(rms_norm(x, &self.output_norm, eps))
     }

@@ -13,5 +13,5 @@ use crate::gguf::GgufError;
 pub(super) fn load(source: Source<'_>) -> Result<Decoder, GgufError> {
     let loader = Loader::new(source, "llama");
     let window = loader.window(0)?;
-    Decoder::load(loader, Traits { rope: RopeStyle::Interleaved, head_norms: false, fused: false, window })
+    Decoder::load(loader, Traits { rope: RopeStyle::Interleaved, head_norms: false, fused: false, experts: false, window })
 }

@@ -8,14 +8,14 @@ use std::{
 };
 
 use burn::tensor::{Tensor, TensorData};
-use hearth_kernels::{AttentionShape, KvShape, Linear};
+use hearth_kernels::{AttentionShape, Experts, KvShape, Linear};
 
 use super::{Projection, Source};
 use crate::gguf::{Gguf, GgufError, TensorInfo};
 
 /// Bounds on hyperparameters, far above any model, so that products of two cannot overflow and a hostile file costs an error.
-const MAX_LAYERS: usize = 1 << 12;
-const MAX_WIDTH: usize = 1 << 24;
+pub(super) const MAX_LAYERS: usize = 1 << 12;
+pub(super) const MAX_WIDTH: usize = 1 << 24;
 
 /// The sizes that every transformer here has.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +80,7 @@ impl<'a> Loader<'a> {
     }
 
     /// A number from 1 to `most`.
-    fn size(&self, name: &str, most: usize) -> Result<usize, GgufError> {
+    pub(super) fn size(&self, name: &str, most: usize) -> Result<usize, GgufError> {
         let key = self.key(name);
         let size = self.source.gguf.get_u32(&key)?;
         checked(key, size, most)
@@ -120,10 +120,16 @@ impl<'a> Loader<'a> {
         Ok(AttentionShape { heads, kv_heads, head_dim, scale, cap: None, window: None })
     }
 
+    /// The sizes of an architecture without experts.
     pub(super) fn sizes(&self) -> Result<Sizes, GgufError> {
         if self.source.gguf.opt_u32(&self.key("expert_count"))?.unwrap_or(0) > 0 {
             return Err(GgufError::Metadata { key: self.key("expert_count"), problem: "a mixture of experts is not supported".into() });
         }
+        self.sizes_beside_experts()
+    }
+
+    /// The sizes of an architecture that reads those of its experts itself.
+    pub(super) fn sizes_beside_experts(&self) -> Result<Sizes, GgufError> {
         let width = self.size("embedding_length", MAX_WIDTH)?;
         let heads = self.size("attention.head_count", MAX_WIDTH)?;
         let kv_heads = self.size_or("attention.head_count_kv", MAX_WIDTH, heads)?;
@@ -147,8 +153,7 @@ impl<'a> Loader<'a> {
         if !(eps >= 0.0 && eps.is_finite()) {
             return wrong("attention.layer_norm_rms_epsilon", format!("{eps} is not a small positive number"));
         }
-        // The vocabulary is what the embedding has rows for; `Model` compares it with the tokenizer's.
-        let vocabulary = self.find("token_embd.weight")?.dimensions.get(1).copied().unwrap_or(0) as usize;
+        let vocabulary = self.vocabulary()?;
         Ok(Sizes {
             layers: self.size("block_count", MAX_LAYERS)?,
             width,
@@ -160,6 +165,11 @@ impl<'a> Loader<'a> {
             vocabulary,
             eps,
         })
+    }
+
+    /// The vocabulary: what the embedding has rows for. `Model` compares it with the tokenizer's.
+    pub(super) fn vocabulary(&self) -> Result<usize, GgufError> {
+        Ok(self.find("token_embd.weight")?.dimensions.get(1).copied().unwrap_or(0) as usize)
     }
 
     /// A weight matrix `[rows, columns]`.
@@ -180,6 +190,17 @@ impl<'a> Loader<'a> {
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
         self.uploaded.update(|sum| sum + linear.bytes());
         Ok(linear)
+    }
+
+    /// A stack of `count` weight matrices `[rows, columns]`.
+    pub(super) fn experts(&self, name: &str, count: usize, rows: usize, columns: usize) -> Result<Experts, GgufError> {
+        let (info, bytes) = self.take(name, &[columns as u64, rows as u64, count as u64])?;
+        let packed = self.source.packed.and_then(|packed| packed.experts(name, info.ty, count, rows, columns));
+        let experts = packed
+            .unwrap_or_else(|| Experts::new(info.ty, bytes, count, rows, columns, self.source.device))
+            .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
+        self.uploaded.update(|sum| sum + experts.bytes());
+        Ok(experts)
     }
 
     /// The projections that the file keeps as one matrix `<name>.weight`, one below the other, each of so many rows.

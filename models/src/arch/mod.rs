@@ -1,7 +1,9 @@
 //! The supported architectures, a flat file each, named as GGUF's `general.architecture` names them. What some have in common is said once, in `decoder.rs` and
 //! `gemma.rs`.
 
+mod bert;
 mod decoder;
+mod feed_forward;
 mod gemma;
 mod gemma2;
 mod gemma3;
@@ -10,6 +12,7 @@ mod loader;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3moe;
 mod rope;
 
 use burn::tensor::{Device, Tensor};
@@ -18,9 +21,69 @@ use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
 use crate::{ModelError, Packed, gguf::Gguf};
 
 /// The architectures that [`load`] knows.
-pub const ARCHITECTURES: [&str; 6] = ["llama", "gemma2", "gemma3", "phi3", "qwen2", "qwen3"];
+pub const ARCHITECTURES: [&str; 7] = ["llama", "gemma2", "gemma3", "phi3", "qwen2", "qwen3", "qwen3moe"];
 
-/// A model's forward pass.
+/// The architectures that [`load_encoder`] knows.
+pub const ENCODERS: [&str; 1] = ["bert"];
+
+/// A network of either kind.
+#[derive(Debug)]
+pub enum AnyNetwork {
+    /// One that continues a sequence.
+    Decoder(Box<dyn Network>),
+    /// One that embeds a sequence.
+    Encoder(Box<dyn Encoder>),
+}
+
+impl AnyNetwork {
+    /// Loads the network that `general.architecture` names, whichever kind it is.
+    ///
+    /// # Errors
+    /// As for [`load`] and [`load_encoder`].
+    pub fn load(source: Source<'_>) -> Result<Self, ModelError> {
+        match ENCODERS.contains(&source.gguf.get_str("general.architecture")?) {
+            true => load_encoder(source).map(Self::Encoder),
+            false => load(source).map(Self::Decoder),
+        }
+    }
+
+    /// Size of the vocabulary: rows of the token embedding.
+    pub fn vocabulary(&self) -> usize {
+        match self {
+            Self::Decoder(network) => network.vocabulary(),
+            Self::Encoder(encoder) => encoder.vocabulary(),
+        }
+    }
+}
+
+/// The forward pass of a model that embeds: each row sees all of its sequence, so that there is no KV cache, and what comes out is one vector a sequence.
+///
+/// It goes layer by layer, so that its caller can do something else in between. `rows` are those of several sequences of these `lengths`, one after the other:
+/// `[rows, width]`, f32. No sequence's rows depend on the other sequences, to the bit.
+pub trait Encoder: Send + std::fmt::Debug {
+    /// Size of the vocabulary.
+    fn vocabulary(&self) -> usize;
+
+    /// Length of an embedding.
+    fn width(&self) -> usize;
+
+    /// Layers between [`Self::embed`] and [`Self::pool`].
+    fn layers(&self) -> usize;
+
+    /// Bytes of the weights on the device.
+    fn weight_bytes(&self) -> usize;
+
+    /// The rows of `sequences` before the first layer.
+    fn embed(&self, sequences: &[Vec<u32>]) -> Tensor<2>;
+
+    /// The rows after layer number `layer`.
+    fn layer(&self, layer: usize, rows: Tensor<2>, lengths: &[usize]) -> Tensor<2>;
+
+    /// The embeddings of the sequences: `[sequences, width]`, each of length 1.
+    fn pool(&self, rows: Tensor<2>, lengths: &[usize]) -> Tensor<2>;
+}
+
+/// The forward pass of a model that continues a sequence.
 pub trait Network: Send + std::fmt::Debug {
     /// The KV cache that it needs.
     fn kv_shape(&self) -> KvShape;
@@ -60,12 +123,29 @@ pub fn load(source: Source<'_>) -> Result<Box<dyn Network>, ModelError> {
         "phi3" => Ok(Box::new(phi3::load(source)?)),
         "qwen2" => Ok(Box::new(qwen2::load(source)?)),
         "qwen3" => Ok(Box::new(qwen3::load(source)?)),
-        other => Err(ModelError::Architecture(format!(
-            "the architecture `{}` is not supported; supported are {}",
-            other.chars().take(80).collect::<String>(),
-            ARCHITECTURES.join(", ")
-        ))),
+        "qwen3moe" => Ok(Box::new(qwen3moe::load(source)?)),
+        other => Err(unsupported(other)),
     }
+}
+
+/// Loads the encoder that `general.architecture` names.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_encoder(source: Source<'_>) -> Result<Box<dyn Encoder>, ModelError> {
+    match source.gguf.get_str("general.architecture")? {
+        "bert" => Ok(Box::new(bert::Bert::load(source)?)),
+        other => Err(unsupported(other)),
+    }
+}
+
+fn unsupported(architecture: &str) -> ModelError {
+    ModelError::Architecture(format!(
+        "the architecture `{}` is not supported; supported are {}, and for embeddings {}",
+        architecture.chars().take(80).collect::<String>(),
+        ARCHITECTURES.join(", "),
+        ENCODERS.join(", ")
+    ))
 }
 
 /// A linear layer with or without a bias.

@@ -12,5 +12,8 @@ use super::{
 use crate::gguf::GgufError;
 
 pub(super) fn load(source: Source<'_>) -> Result<Decoder, GgufError> {
-    Decoder::load(Loader::new(source, "phi3"), Traits { rope: RopeStyle::Half, head_norms: false, fused: true, window: None })
+    Decoder::load(
+        Loader::new(source, "phi3"),
+        Traits { rope: RopeStyle::Half, head_norms: false, fused: true, experts: false, window: None },
+    )
 }

@@ -10,5 +10,8 @@ use super::{
 use crate::gguf::GgufError;
 
 pub(super) fn load(source: Source<'_>) -> Result<Decoder, GgufError> {
-    Decoder::load(Loader::new(source, "qwen2"), Traits { rope: RopeStyle::Half, head_norms: false, fused: false, window: None })
+    Decoder::load(
+        Loader::new(source, "qwen2"),
+        Traits { rope: RopeStyle::Half, head_norms: false, fused: false, experts: false, window: None },
+    )
 }

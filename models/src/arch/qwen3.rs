@@ -10,5 +10,8 @@ use super::{
 use crate::gguf::GgufError;
 
 pub(super) fn load(source: Source<'_>) -> Result<Decoder, GgufError> {
-    Decoder::load(Loader::new(source, "qwen3"), Traits { rope: RopeStyle::Half, head_norms: true, fused: false, window: None })
+    Decoder::load(
+        Loader::new(source, "qwen3"),
+        Traits { rope: RopeStyle::Half, head_norms: true, fused: false, experts: false, window: None },
+    )
 }

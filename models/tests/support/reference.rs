@@ -158,10 +158,15 @@ impl Reference<'_> {
                 add(x, &self.norm(&y, &name("post_attention_norm.weight")));
 
                 let normed = self.norm(x, &name("ffn_norm.weight"));
-                let gate = self.project(layer, "ffn_gate", "ffn_up", 0..hidden, &normed);
-                let up = self.project(layer, "ffn_up", "ffn_up", hidden..2 * hidden, &normed);
-                let gated: Vec<f64> = gate.iter().zip(up).map(|(&g, u)| self.activate(g) * u).collect();
-                let y = self.project(layer, "ffn_down", "", 0..0, &gated);
+                let y = match self.architecture {
+                    "qwen3moe" => self.mixture(layer, &normed),
+                    _ => {
+                        let gate = self.project(layer, "ffn_gate", "ffn_up", 0..hidden, &normed);
+                        let up = self.project(layer, "ffn_up", "ffn_up", hidden..2 * hidden, &normed);
+                        let gated: Vec<f64> = gate.iter().zip(up).map(|(&g, u)| self.activate(g) * u).collect();
+                        self.project(layer, "ffn_down", "", 0..0, &gated)
+                    }
+                };
                 add(x, &self.norm(&y, &name("post_ffw_norm.weight")));
             }
         }
@@ -171,6 +176,28 @@ impl Reference<'_> {
             Some(cap) => logits.into_iter().map(|l| (l / cap).tanh() * cap).collect(),
             None => logits,
         }
+    }
+
+    /// The experts with the highest probabilities, which are made to sum to 1 again.
+    fn mixture(&self, layer: usize, x: &[f64]) -> Vec<f64> {
+        let tensor = |part: &str| self.tensor(&format!("blk.{layer}.{part}.weight")).unwrap();
+        let logits = product(&tensor("ffn_gate_inp"), x);
+        let total: f64 = logits.iter().map(|logit| logit.exp()).sum();
+        let mut chosen: Vec<(usize, f64)> = logits.iter().map(|logit| logit.exp() / total).enumerate().collect();
+        chosen.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        chosen.truncate(self.size("expert_used_count").unwrap());
+        let total: f64 = chosen.iter().map(|(_, probability)| probability).sum();
+        let mut sum = vec![0.0; x.len()];
+        for (expert, probability) in chosen {
+            let through = |part: &str, x: &[f64]| {
+                let stack = tensor(part);
+                product(stack.chunks(stack.len() / logits.len()).nth(expert).unwrap(), x)
+            };
+            let (gate, up) = (through("ffn_gate_exps", x), through("ffn_up_exps", x));
+            let gated: Vec<f64> = gate.iter().zip(up).map(|(&g, u)| self.activate(g) * u).collect();
+            sum.iter_mut().zip(through("ffn_down_exps", &gated)).for_each(|(sum, y)| *sum += probability / total * y);
+        }
+        sum
     }
 
     fn activate(&self, x: f64) -> f64 {

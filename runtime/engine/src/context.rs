@@ -1,11 +1,14 @@
-//! An execution context: one sequence, in tensor mode or in generate mode.
+//! An execution context: one sequence, in tensor mode or in generate mode; or requests for embeddings, one after the other.
 
 use std::time::Instant;
 
 use crate::{
     Error, ErrorKind, Graph, NamedTensor, Tensor,
-    delivery::{self, Event, Receipt},
+    delivery::{self, Delivery, Event, Receipt},
+    embedder::Job,
+    embedding::{EmbeddingRequest, is_embedding_request},
     generation::Generation,
+    graph::Purpose,
     output::Chunk,
     request::Request,
     sequence::{Client, SequenceId},
@@ -28,6 +31,8 @@ enum State {
     Generate(Link),
     /// Tensor mode.
     Tensor(TensorLink),
+    /// Embeddings that have been asked for.
+    Embed(Link),
     /// The last chunk or an error has been returned.
     Ended,
 }
@@ -76,10 +81,11 @@ impl Context {
         }
     }
 
-    /// Starts a generation.
+    /// Starts what `document` asks for.
     fn begin(&mut self, document: &[u8]) -> Result<(), Error> {
         match &self.state {
             State::Fresh => {}
+            State::Embed(_) => return Err(Error::invalid("embeddings are being computed in this context; give nothing to wait for them")),
             State::Generate(_) => {
                 return Err(Error::invalid("a generation is running in this context; make a new one for another request"));
             }
@@ -87,8 +93,17 @@ impl Context {
             State::Ended => return Err(ended()),
         }
         let asked = Instant::now();
+        let template = match (self.graph.purpose(), is_embedding_request(document)) {
+            (Purpose::Generates(template), false) => template.as_ref(),
+            (Purpose::Embeds, true) => return self.embed(document, asked),
+            (Purpose::Generates(_), true) => {
+                let cure = "give `messages`, `prompt` or `tokens`, or choose a model for embeddings";
+                return Err(Error::invalid(format!("`input` asks for embeddings, but this model generates text: {cure}")));
+            }
+            (Purpose::Embeds, false) => return Err(only_embeds()),
+        };
         let request = Request::parse(document)?;
-        let prompt = request.prompt_tokens(self.graph.tokenizer(), self.graph.template())?;
+        let prompt = request.prompt_tokens(self.graph.tokenizer(), template)?;
         self.graph.check_tokens(&prompt)?;
         let context_length = self.graph.context_length();
         if prompt.len() >= context_length {
@@ -100,10 +115,22 @@ impl Context {
         Ok(())
     }
 
-    /// The next chunk of a generation.
+    /// Asks for embeddings.
+    fn embed(&mut self, document: &[u8], asked: Instant) -> Result<(), Error> {
+        let request = EmbeddingRequest::parse(document)?;
+        let inputs = request.inputs(self.graph.tokenizer(), self.graph.context_length())?;
+        inputs.iter().try_for_each(|tokens| self.graph.check_tokens(tokens))?;
+        let (link, delivery) = Link::open(&self.graph);
+        let job = Job::new(request.client(), inputs, delivery, asked);
+        self.graph.tell(|graph| Command::Embed(graph, link.id, Box::new(job)))?;
+        self.state = State::Embed(link);
+        Ok(())
+    }
+
+    /// The next chunk of a generation, or the embeddings.
     async fn next_chunk(&mut self) -> Result<Vec<NamedTensor>, Error> {
         let link = match &mut self.state {
-            State::Generate(link) => link,
+            State::Generate(link) | State::Embed(link) => link,
             State::Fresh => return Err(Error::invalid("nothing was asked for yet; give `request` or `input_ids`")),
             State::Tensor(_) => return Err(Error::invalid("this context is in tensor mode; give `input_ids`")),
             State::Ended => return Err(ended()),
@@ -116,6 +143,11 @@ impl Context {
                 tensors.push(("result".into(), Tensor::from_bytes(result.into_bytes())));
                 Ok(tensors)
             }
+            Ok(Event::Embeddings(embeddings, width, result)) => {
+                self.state = State::Fresh;
+                let embeddings = Tensor::matrix(&embeddings, width);
+                Ok(vec![("embeddings".into(), embeddings), ("result".into(), Tensor::from_bytes(result.into_bytes()))])
+            }
             Ok(Event::Logits(..)) => Err(self.end(Error::internal("a generation got logits"))),
             Ok(Event::Failed(error)) | Err(error) => Err(self.end(error)),
         }
@@ -125,6 +157,9 @@ impl Context {
     fn extend(&mut self, tokens: &[i32]) -> Result<(), Error> {
         if tokens.is_empty() {
             return Err(Error::invalid("`input_ids` is empty; give at least one token"));
+        }
+        if let Purpose::Embeds = self.graph.purpose() {
+            return Err(only_embeds());
         }
         // A negative id becomes one that no vocabulary has.
         let tokens: Vec<u32> = tokens.iter().map(|token| token.cast_unsigned()).collect();
@@ -144,7 +179,7 @@ impl Context {
                 tensor.length += tokens.len();
                 tensor.link.append(tokens)?;
             }
-            State::Generate(_) => return Err(Error::invalid("this context generates; make a new one for tensor mode")),
+            State::Generate(_) | State::Embed(_) => return Err(Error::invalid("this context generates; make a new one for tensor mode")),
             State::Ended => return Err(ended()),
         }
         Ok(())
@@ -155,11 +190,16 @@ impl Context {
         let State::Tensor(tensor) = &mut self.state else { return Err(Error::internal("logits outside of tensor mode")) };
         loop {
             match tensor.link.next().await {
-                Ok(Event::Logits(length, logits)) if length == tensor.length => return Ok(vec![("logits".into(), Tensor::row(&logits))]),
+                Ok(Event::Logits(length, logits)) if length == tensor.length => {
+                    let columns = logits.len();
+                    return Ok(vec![("logits".into(), Tensor::matrix(&logits, columns))]);
+                }
                 // Those of an earlier call whose future was dropped.
                 Ok(Event::Logits(..)) => {}
                 Ok(Event::Failed(error)) | Err(error) => return Err(self.end(error)),
-                Ok(Event::Chunk(_) | Event::End(..)) => return Err(self.end(Error::internal("tensor mode got text"))),
+                Ok(Event::Chunk(_) | Event::End(..) | Event::Embeddings(..)) => {
+                    return Err(self.end(Error::internal("tensor mode got text")));
+                }
             }
         }
     }
@@ -172,12 +212,17 @@ impl Context {
 }
 
 impl Link {
-    fn start(graph: &Graph, client: Client, tokens: Vec<u32>, work: Work) -> Result<Self, Error> {
+    /// A way to a sequence that is to be, and what it hands back through.
+    fn open(graph: &Graph) -> (Self, Delivery) {
         let (delivery, receipt) = delivery::channel();
-        let id = graph.next_sequence();
+        (Self { graph: graph.clone(), id: graph.next_sequence(), receipt }, delivery)
+    }
+
+    fn start(graph: &Graph, client: Client, tokens: Vec<u32>, work: Work) -> Result<Self, Error> {
+        let (link, delivery) = Self::open(graph);
         let task = Task::new(client, tokens, work, delivery);
-        graph.tell(|graph| Command::Start(graph, id, Box::new(task)))?;
-        Ok(Self { graph: graph.clone(), id, receipt })
+        graph.tell(|graph| Command::Start(graph, link.id, Box::new(task)))?;
+        Ok(link)
     }
 
     fn append(&self, tokens: Vec<u32>) -> Result<(), Error> {
@@ -202,6 +247,12 @@ impl Drop for Link {
 
 fn ended() -> Error {
     Error::invalid("this context has ended; make a new one")
+}
+
+fn only_embeds() -> Error {
+    Error::invalid(
+        "this model makes embeddings and nothing else: give `request` with `input`, an array of texts or token arrays, or choose a model that generates",
+    )
 }
 
 fn too_long(tokens: usize, context_length: usize, what: &str) -> Error {

@@ -24,6 +24,8 @@ pub(crate) enum Event {
     End(Chunk, String),
     /// In tensor mode, the logits after this many tokens.
     Logits(usize, Vec<f32>),
+    /// The embeddings that were asked for, one after the other, the length of one, and the result as JSON. Nothing follows.
+    Embeddings(Vec<f32>, usize, String),
     /// The sequence is no more. Nothing follows.
     Failed(Error),
 }

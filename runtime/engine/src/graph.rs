@@ -23,11 +23,20 @@ pub(crate) struct GraphShared {
     pub(crate) id: GraphId,
     pub(crate) commands: Sender<Command>,
     pub(crate) tokenizer: Tokenizer,
-    pub(crate) template: Option<ChatTemplate>,
+    pub(crate) purpose: Purpose,
     pub(crate) context_length: usize,
     /// Token ids below this may be computed.
     pub(crate) vocabulary: usize,
     pub(crate) sequences: AtomicU64,
+}
+
+/// What a model is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// Continuing sequences, chats among them if it has a template.
+    Generates(Option<ChatTemplate>),
+    /// Embedding texts.
+    Embeds,
 }
 
 impl Graph {
@@ -48,8 +57,8 @@ impl Graph {
         &self.0.tokenizer
     }
 
-    pub(crate) fn template(&self) -> Option<&ChatTemplate> {
-        self.0.template.as_ref()
+    pub(crate) fn purpose(&self) -> &Purpose {
+        &self.0.purpose
     }
 
     /// That the network has a row for each of `tokens`.

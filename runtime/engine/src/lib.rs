@@ -1,4 +1,4 @@
-//! wasi-nn's nouns in plain Rust: a [`Graph`] is a model, a [`Context`] is one sequence with its KV cache, and both stand in front of one thread that owns the device
+//! wasi-nn's nouns in plain Rust: a [`Graph`] is a model, a [`Context`] is one sequence with its KV cache (or a request for embeddings), and both stand in front of one thread that owns the device
 //! and serves every sequence by continuous batching.
 //!
 //! Used by `hearth-host` (which shows it to wasm guests as `wasi:nn`) and by the native binary (which hands it to the handler directly). Knows no HTTP, no OpenAI
@@ -10,6 +10,8 @@ mod context;
 mod delivery;
 mod device;
 mod draft;
+mod embedder;
+mod embedding;
 mod engine;
 mod error;
 mod generation;

@@ -9,21 +9,28 @@ use std::{
 
 use burn::tensor::Device;
 use hearth_kernels::KvCache;
-use hearth_models::{Model, gguf::Gguf, tokenizer::Tokenizer};
+use hearth_models::{
+    Model,
+    arch::{AnyNetwork, Encoder, Network},
+    gguf::Gguf,
+    template::ChatTemplate,
+    tokenizer::Tokenizer,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
     EngineOptions, Error, ErrorKind, Graph, ModelFile,
     draft::{self, DraftModel},
+    embedder::Embedder,
     engine::Shared,
-    graph::GraphShared,
+    graph::{GraphShared, Purpose},
     lookup::PromptLookup,
     memory::{self, Demand},
     runner::Runner,
     scheduler::{Limits, Scheduler},
     served::{Bounds, Served, panic_message},
     speculation::Drafter,
-    worker::Command,
+    worker::{Command, GraphId},
 };
 
 /// Rows of a step: what a prompt is cut into. Enough for a matrix product to be at its full speed; few enough for the others to decode several times a second
@@ -64,12 +71,38 @@ impl Shared {
         })
     }
 
-    /// Allocates the KV cache of a loaded model, and of the one that guesses for it, and hands them to the engine's thread.
+    /// Hands a loaded model to the engine's thread, with the one that guesses for it. One that embeds has no use for guesses.
     pub(crate) fn serve(&self, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
-        if let Some(draft) = &draft {
-            same_vocabulary(&model.tokenizer, &draft.tokenizer)?;
-        }
+        let draft = match (&model.network, draft) {
+            (AnyNetwork::Decoder(_), Some(draft)) => Some(Draft::new(draft, &model.tokenizer)?),
+            _ => None,
+        };
         let Model { network, tokenizer, template, context_length } = model;
+        match network {
+            AnyNetwork::Decoder(network) => self.serve_decoder(network, draft, tokenizer, template, context_length),
+            AnyNetwork::Encoder(encoder) => self.serve_encoder(encoder, tokenizer, context_length),
+        }
+    }
+
+    /// Without a KV cache there is nothing to plan: a text may fill the model's context, or the one that was asked for.
+    fn serve_encoder(&self, encoder: Box<dyn Encoder>, tokenizer: Tokenizer, context_length: usize) -> Result<Graph, Error> {
+        let EngineOptions { sequences, queue, max_wait, context, .. } = self.options;
+        let context_length = if context == 0 { context_length } else { context.min(context_length) };
+        let (id, vocabulary) = (self.next_graph(), encoder.vocabulary());
+        let embedder = Embedder::new(encoder, sequences.max(1) + queue, max_wait);
+        self.commands.send(Command::ServeEmbedder(id, Box::new(embedder))).map_err(|_| Error::shutting_down())?;
+        Ok(self.graph(id, tokenizer, Purpose::Embeds, context_length, vocabulary))
+    }
+
+    /// Allocates the KV caches first.
+    fn serve_decoder(
+        &self,
+        network: Box<dyn Network>,
+        draft: Option<Draft>,
+        tokenizer: Tokenizer,
+        template: Option<ChatTemplate>,
+        context_length: usize,
+    ) -> Result<Graph, Error> {
         let device: &Device = &self.device.device;
         let networks = || std::iter::once(&network).chain(draft.as_ref().map(|draft| &draft.network));
         // Both caches have the same number of blocks.
@@ -104,25 +137,19 @@ impl Shared {
             Some(draft) => {
                 let runner = Runner::new(draft.network, plan.blocks, device.clone());
                 let bounds =
-                    draft::Bounds { context: draft.context_length, rows: STEP_ROWS, vocabulary: vocabulary.min(runner.vocabulary()) };
+                    draft::Bounds { context: draft.context, rows: STEP_ROWS, vocabulary: vocabulary.min(runner.vocabulary()) };
                 Box::new(DraftModel::new(runner, plan.blocks, bounds))
             }
             None => Box::new(PromptLookup),
         };
         let served = Served::new(runner, scheduler, tokenizer.clone(), drafter, bounds);
         self.commands.send(Command::Serve(id, Box::new(served))).map_err(|_| Error::shutting_down())?;
-        Ok(Graph(
-            GraphShared {
-                id,
-                commands: self.commands.clone(),
-                tokenizer,
-                template,
-                context_length: plan.context,
-                vocabulary,
-                sequences: AtomicU64::new(0),
-            }
-            .into(),
-        ))
+        Ok(self.graph(id, tokenizer, Purpose::Generates(template), plan.context, vocabulary))
+    }
+
+    fn graph(&self, id: GraphId, tokenizer: Tokenizer, purpose: Purpose, context_length: usize, vocabulary: usize) -> Graph {
+        let (commands, sequences) = (self.commands.clone(), AtomicU64::new(0));
+        Graph(GraphShared { id, commands, tokenizer, purpose, context_length, vocabulary, sequences }.into())
     }
 
     /// One load at a time, so that each sees the memory that is really free; a panic in one is its failure and nobody else's.
@@ -142,6 +169,23 @@ impl Shared {
                 )))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// A small model that guesses for a large one.
+struct Draft {
+    network: Box<dyn Network>,
+    /// Tokens that it can take.
+    context: usize,
+}
+
+impl Draft {
+    fn new(model: Model, large: &Tokenizer) -> Result<Self, Error> {
+        same_vocabulary(large, &model.tokenizer)?;
+        match model.network {
+            AnyNetwork::Decoder(network) => Ok(Self { network, context: model.context_length }),
+            AnyNetwork::Encoder(_) => Err(failed("the draft model embeds and cannot guess: choose a smaller model of the same family, or none")),
         }
     }
 }

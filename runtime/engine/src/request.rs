@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::{Error, sampler::Sampling, sequence::Client};
 
 /// The longest document that is parsed.
-const MAX_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BYTES: usize = 16 << 20;
 /// Bytes of a client's name.
 const MAX_CLIENT_BYTES: usize = 512;
 /// Stop strings of a request, and bytes of each: what is held back of a text is at most as long as one.
@@ -52,11 +52,7 @@ fn yes() -> bool {
 
 impl Request {
     pub(crate) fn parse(document: &[u8]) -> Result<Self, Error> {
-        if document.len() > MAX_BYTES {
-            return Err(Error::invalid(format!("the request has {} bytes; give at most {MAX_BYTES}", document.len())));
-        }
-        let request: Self =
-            serde_json::from_slice(document).map_err(|error| Error::invalid(format!("the request is not valid: {error}")))?;
+        let request: Self = from_json(document)?;
         request.check()?;
         Ok(request)
     }
@@ -81,15 +77,13 @@ impl Request {
         if let Some(stop) = self.stop.iter().find(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
             return Err(Error::invalid(format!("a string of `stop` has {} bytes; give 1 to {MAX_STOP_BYTES}", stop.len())));
         }
-        if let Some(client) = self.client.as_ref().filter(|client| client.is_empty() || client.len() > MAX_CLIENT_BYTES) {
-            return Err(Error::invalid(format!("`client` has {} bytes; give 1 to {MAX_CLIENT_BYTES}, or leave it out", client.len())));
-        }
+        check_client(self.client.as_deref())?;
         self.sampling.check()
     }
 
     /// Whose it is. Those without a name are one client's.
     pub(crate) fn client(&self) -> Client {
-        self.client.as_deref().map_or_else(Client::default, Client::named)
+        client(self.client.as_deref())
     }
 
     /// The tokens of the prompt: of the rendered template, the text, or as given.
@@ -115,6 +109,27 @@ impl Request {
         }
         Ok(tokens)
     }
+}
+
+/// A request of any kind from its document.
+pub(crate) fn from_json<'de, T: Deserialize<'de>>(document: &'de [u8]) -> Result<T, Error> {
+    if document.len() > MAX_BYTES {
+        return Err(Error::invalid(format!("the request has {} bytes; give at most {MAX_BYTES}", document.len())));
+    }
+    serde_json::from_slice(document).map_err(|error| Error::invalid(format!("the request is not valid: {error}")))
+}
+
+/// That a client's name has a length that names have.
+pub(crate) fn check_client(name: Option<&str>) -> Result<(), Error> {
+    match name.filter(|name| name.is_empty() || name.len() > MAX_CLIENT_BYTES) {
+        None => Ok(()),
+        Some(name) => Err(Error::invalid(format!("`client` has {} bytes; give 1 to {MAX_CLIENT_BYTES}, or leave it out", name.len()))),
+    }
+}
+
+/// The client of this name, or the one that all without a name are.
+pub(crate) fn client(name: Option<&str>) -> Client {
+    name.map_or_else(Client::default, Client::named)
 }
 
 /// The first of the characters that Unicode leaves to programs' own use which `values` don't have.

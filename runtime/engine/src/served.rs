@@ -50,8 +50,7 @@ impl Served {
         if self.scheduler.add(id, task.client, &task.tokens) {
             self.tasks.insert(id, task);
         } else {
-            let message = "the model is busy and its queue is full: try again later";
-            task.delivery.send(Event::Failed(Error::new(ErrorKind::QueueFull, message)));
+            task.delivery.send(Event::Failed(queue_full()));
         }
     }
 
@@ -113,10 +112,9 @@ impl Served {
             return;
         }
         let waited = |id: &SequenceId| self.tasks.get(id).is_some_and(|task| now.duration_since(task.asked) > max_wait);
-        let expired: Vec<SequenceId> = self.scheduler.unbegun().filter(waited).collect();
-        for id in expired {
-            let message = format!("the model is busy: the request has waited {} s without a turn: try again later", max_wait.as_secs_f64());
-            self.tasks[&id].delivery.send(Event::Failed(Error::new(ErrorKind::QueueFull, message)));
+        let late: Vec<SequenceId> = self.scheduler.unbegun().filter(waited).collect();
+        for id in late {
+            self.tasks[&id].delivery.send(Event::Failed(expired(max_wait)));
             self.remove(id);
         }
     }
@@ -238,6 +236,17 @@ impl Served {
             tracing::error!("the KV cache could not be allocated anew");
         }
     }
+}
+
+/// Why a request is not taken.
+pub(crate) fn queue_full() -> Error {
+    Error::new(ErrorKind::QueueFull, "the model is busy and its queue is full: try again later")
+}
+
+/// Why a request that was taken is not begun any more.
+pub(crate) fn expired(max_wait: Duration) -> Error {
+    let message = format!("the model is busy: the request has waited {} s without a turn: try again later", max_wait.as_secs_f64());
+    Error::new(ErrorKind::QueueFull, message)
 }
 
 /// What a panic said.

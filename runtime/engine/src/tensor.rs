@@ -41,10 +41,10 @@ impl Tensor {
         Self { dimensions: vec![values.len() as u32], ty: TensorType::I32, data }
     }
 
-    /// `FP32 [1, n]`.
-    pub(crate) fn row(values: &[f32]) -> Self {
+    /// `FP32 [n, columns]`.
+    pub(crate) fn matrix(values: &[f32], columns: usize) -> Self {
         let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self { dimensions: vec![1, values.len() as u32], ty: TensorType::Fp32, data }
+        Self { dimensions: vec![(values.len() / columns) as u32, columns as u32], ty: TensorType::Fp32, data }
     }
 
     /// The bytes of `U8 [n]`.

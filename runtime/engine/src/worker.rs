@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     Stats,
+    embedder::{Embedder, Job},
     sequence::SequenceId,
     served::{Served, panic_message},
     task::Task,
@@ -24,6 +25,8 @@ pub(crate) type GraphId = u64;
 pub(crate) enum Command {
     /// A model was loaded.
     Serve(GraphId, Box<Served>),
+    /// An encoder was loaded.
+    ServeEmbedder(GraphId, Box<Embedder>),
     /// The last handle of a model is gone.
     Unload(GraphId),
     /// A new sequence.
@@ -32,13 +35,15 @@ pub(crate) enum Command {
     Append(GraphId, SequenceId, Vec<u32>),
     /// The reader of a paused sequence has made room.
     Resume(GraphId, SequenceId),
+    /// Inputs to embed.
+    Embed(GraphId, SequenceId, Box<Job>),
     /// The reader is gone.
     Cancel(GraphId, SequenceId),
 }
 
 /// Runs until the last handle is gone.
 pub(crate) fn run(commands: &Receiver<Command>, published: &Arc<Mutex<Stats>>) {
-    let mut worker = Worker { models: BTreeMap::new(), counted: Stats::default() };
+    let mut worker = Worker { models: BTreeMap::new(), embedders: BTreeMap::new(), counted: Stats::default() };
     loop {
         loop {
             match commands.try_recv() {
@@ -61,6 +66,7 @@ pub(crate) fn run(commands: &Receiver<Command>, published: &Arc<Mutex<Stats>>) {
 
 struct Worker {
     models: BTreeMap<GraphId, Served>,
+    embedders: BTreeMap<GraphId, Embedder>,
     /// The counters since the start; those of now stay 0.
     counted: Stats,
 }
@@ -78,8 +84,12 @@ impl Worker {
             Command::Serve(graph, served) => {
                 self.models.insert(graph, *served);
             }
+            Command::ServeEmbedder(graph, embedder) => {
+                self.embedders.insert(graph, *embedder);
+            }
             Command::Unload(graph) => {
                 self.models.remove(&graph);
+                self.embedders.remove(&graph);
             }
             Command::Start(graph, id, task) => {
                 if let Some(served) = self.models.get_mut(&graph) {
@@ -96,9 +106,17 @@ impl Worker {
                     served.resume(id);
                 }
             }
+            Command::Embed(graph, id, job) => {
+                if let Some(embedder) = self.embedders.get_mut(&graph) {
+                    embedder.start(id, *job);
+                }
+            }
             Command::Cancel(graph, id) => {
                 if let Some(served) = self.models.get_mut(&graph) {
                     served.remove(id);
+                }
+                if let Some(embedder) = self.embedders.get_mut(&graph) {
+                    embedder.remove(id);
                 }
             }
         }
@@ -110,6 +128,9 @@ impl Worker {
         for served in self.models.values_mut() {
             worked |= served.step(&mut self.counted);
         }
+        for embedder in self.embedders.values_mut() {
+            worked |= embedder.step(&mut self.counted);
+        }
         worked
     }
 
@@ -117,6 +138,9 @@ impl Worker {
         let mut stats = self.counted;
         for served in self.models.values() {
             served.count(&mut stats);
+        }
+        for embedder in self.embedders.values() {
+            embedder.count(&mut stats);
         }
         stats
     }

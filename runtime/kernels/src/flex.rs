@@ -10,7 +10,8 @@ use burn::{
 use half::f16;
 
 use crate::{
-    cpu::{attend, float, gated, gemm, norm, pool, rope, tile},
+    cpu::{attend, experts, gated, gemm, norm, pool, rope, tile},
+    experts::ExpertRange,
     linear::PackedShape,
     ops::{Activation, AttentionShape, KernelOps, RopeStyle},
 };
@@ -43,8 +44,37 @@ impl KernelOps for Flex {
         let (tiles, x) = (&codes.bytes()[start..], floats(&x));
         #[cfg(test)]
         tests::MOVED.fetch_add(usize::from(!(tiles.as_ptr() as usize).is_multiple_of(64)), std::sync::atomic::Ordering::Relaxed);
-        let out = if ty.is_float() { float::float(ty, tiles, rows, columns, x) } else { gemm::quantized(ty, tiles, rows, columns, x) };
-        tensor(out, [x.len() / columns, rows])
+        tensor(gemm::product(ty, tiles, rows, columns, x), [x.len() / columns, rows])
+    }
+
+    fn experts(
+        x: Floats,
+        ids: IntTensor<Self>,
+        codes: IntTensor<Self>,
+        _scales: Floats,
+        _mins: Floats,
+        experts: ExpertRange,
+        shape: PackedShape,
+    ) -> Floats {
+        let (x, ids) = (contiguous(x), contiguous(ids));
+        let ids = integers(&ids);
+        tensor(experts::products(shape, &codes.bytes()[shape.start..], experts, floats(&x), ids), [ids.len(), shape.rows])
+    }
+
+    fn route(logits: Floats, used: usize) -> (IntTensor<Self>, Floats) {
+        let logits = contiguous(logits);
+        let shape = [logits.layout().shape()[0], used];
+        let (ids, weights) = experts::route(floats(&logits), logits.layout().shape()[1], used);
+        (Floats::from_data(TensorData::new(ids, shape)), tensor(weights, shape))
+    }
+
+    fn mix(x: Floats, weights: Floats) -> Floats {
+        let (x, weights) = (contiguous(x), contiguous(weights));
+        let [rows, used] = [weights.layout().shape()[0], weights.layout().shape()[1]];
+        let columns = x.layout().shape()[1];
+        let mut out = vec![0.0; rows * columns];
+        experts::mix(floats(&x), floats(&weights), used, columns, &mut out);
+        tensor(out, [rows, columns])
     }
 
     fn embed(ids: IntTensor<Self>, codes: IntTensor<Self>, _scales: Floats, _mins: Floats, shape: PackedShape) -> Floats {
@@ -71,6 +101,14 @@ impl KernelOps for Flex {
         let (x, weight) = (contiguous(x), contiguous(weight));
         let mut out = vec![0.0; floats(&x).len()];
         norm::rms_norm(floats(&x), floats(&weight), eps, &mut out);
+        tensor(out, shape)
+    }
+
+    fn layer_norm(x: Floats, weight: Floats, bias: Floats, eps: f32) -> Floats {
+        let shape = x.layout().shape().clone();
+        let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
+        let mut out = vec![0.0; floats(&x).len()];
+        norm::layer_norm(floats(&x), floats(&weight), floats(&bias), eps, &mut out);
         tensor(out, shape)
     }
 

@@ -1,5 +1,5 @@
-//! The numeric operations that a language model's forward pass is made of, as Burn custom operations: quantized linear, embedding, norm, RoPE, gated
-//! activation and attention over a paged KV cache, each for the CPU (`flex`) and for GPUs (`cube`).
+//! The numeric operations that a language model's forward pass is made of, as Burn custom operations: quantized linear, mixture of experts, embedding, norms, RoPE,
+//! gated activation and attention over a paged KV cache, each for the CPU (`flex`) and for GPUs (`cube`).
 //!
 //! Used by `hearth-models` (which composes architectures from these operations) and by `hearth-engine` (which owns the KV cache). Knows nothing of file
 //! formats beyond the bit layout of a quantized block, nothing of models, sequences or HTTP. The only home of `unsafe` in the workspace.
@@ -11,6 +11,7 @@ mod cpu;
 mod cube;
 #[cfg(feature = "wgpu")]
 mod device;
+mod experts;
 mod flex;
 mod linear;
 mod ops;
@@ -24,6 +25,7 @@ pub use cpu::{
 };
 #[cfg(feature = "wgpu")]
 pub use device::{Gpu, GpuError, GpuKind, gpus};
+pub use experts::{Experts, Routes};
 pub use linear::Linear;
-pub use ops::{Activation, AttentionShape, Rope, RopeStyle, attention, gated, rms_norm, rope};
+pub use ops::{Activation, AttentionShape, Rope, RopeStyle, attention, gated, layer_norm, rms_norm, rope};
 pub use weight::{WeightError, WeightType};

@@ -30,11 +30,11 @@ pub struct Linear {
 }
 
 #[derive(Debug, Clone)]
-struct Part {
+pub(crate) struct Part {
     codes: Tensor<1, Int>,
     scales: Tensor<1>,
     mins: Tensor<1>,
-    shape: PackedShape,
+    pub(crate) shape: PackedShape,
 }
 
 /// Whether tensors on `device` are Burn's CPU tensors, for which `cpu/` has the kernels.
@@ -43,7 +43,7 @@ pub(crate) fn is_cpu(device: &Device) -> bool {
 }
 
 /// The most rows that a part may have.
-fn part_rows(ty: WeightType, columns: usize, device: &Device) -> usize {
+pub(crate) fn part_rows(ty: WeightType, columns: usize, device: &Device) -> usize {
     #[cfg(feature = "wgpu")]
     if !is_cpu(device) {
         return crate::cube::max_rows(ty, columns, device).max(1);
@@ -53,7 +53,7 @@ fn part_rows(ty: WeightType, columns: usize, device: &Device) -> usize {
 }
 
 /// That `len` bytes are a weight of this shape; the bytes of its rows.
-fn check(ty: WeightType, len: usize, rows: usize, columns: usize) -> Result<usize, WeightError> {
+pub(crate) fn check(ty: WeightType, len: usize, rows: usize, columns: usize) -> Result<usize, WeightError> {
     let row_bytes = ty.bytes_of(columns).ok_or(WeightError::Block { ty, columns, block: ty.block_len() })?;
     let need = row_bytes.saturating_mul(rows);
     if len != need || need == 0 {
@@ -63,15 +63,29 @@ fn check(ty: WeightType, len: usize, rows: usize, columns: usize) -> Result<usiz
 }
 
 impl Part {
-    fn new(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, device: &Device) -> Self {
+    /// A stack of `count` weights, of which `shape` describes one.
+    pub(crate) fn new(ty: WeightType, bytes: &[u8], count: usize, rows: usize, columns: usize, device: &Device) -> Self {
         #[cfg(feature = "wgpu")]
         if !is_cpu(device) {
-            let (codes, scales, mins) = crate::cube::pack(ty, bytes, rows, columns, device);
+            let (codes, scales, mins) = crate::cube::pack(ty, bytes, count * rows, columns, device);
             return Self { codes, scales, mins, shape: PackedShape { ty, rows, columns, start: 0 } };
         }
-        let (tiles, start) = tile::pack(ty, bytes, rows, columns);
+        let (tiles, start) = tile::pack(ty, bytes, count, rows, columns);
         let len = tiles.len();
         Self::on_cpu(TensorData::new(tiles, [len]), PackedShape { ty, rows, columns, start })
+    }
+
+    /// The same over tiles that lie somewhere already.
+    pub(crate) fn over(tiles: bytes::Bytes, shape: PackedShape) -> Self {
+        let len = tiles.len();
+        let tiles = Bytes::from_shared(tiles, AllocationProperty::File);
+        Self::on_cpu(TensorData::from_bytes(tiles, [len], DType::U8), shape)
+    }
+
+    /// Bytes on the device.
+    pub(crate) fn bytes(&self) -> usize {
+        let size = |len: usize, ty: DType| len * ty.size();
+        size(self.codes.dims()[0], self.codes.dtype()) + size(self.scales.dims()[0], DType::F32) + size(self.mins.dims()[0], DType::F32)
     }
 
     fn on_cpu(tiles: TensorData, shape: PackedShape) -> Self {
@@ -103,7 +117,7 @@ impl Part {
         ))
     }
 
-    fn primitives(&self) -> (Tensor<1, Int>, Tensor<1>, Tensor<1>) {
+    pub(crate) fn primitives(&self) -> (Tensor<1, Int>, Tensor<1>, Tensor<1>) {
         (self.codes.clone(), self.scales.clone(), self.mins.clone())
     }
 }
@@ -134,7 +148,7 @@ impl Linear {
         if tiles.len() != need {
             return Err(WeightError::Length { ty, rows, columns, need, got: tiles.len() });
         }
-        tile::pack_into(ty, bytes, rows, columns, tiles);
+        tile::pack_stack(ty, bytes, 1, rows, columns, tiles);
         Ok(())
     }
 
@@ -147,9 +161,7 @@ impl Linear {
         if tiles.len() != need || need == 0 {
             return Err(WeightError::Length { ty, rows, columns, need, got: tiles.len() });
         }
-        let tiles = Bytes::from_shared(tiles, AllocationProperty::File);
-        let part = Part::on_cpu(TensorData::from_bytes(tiles, [need], DType::U8), PackedShape { ty, rows, columns, start: 0 });
-        Ok(Self { parts: vec![part], rows, columns })
+        Ok(Self { parts: vec![Part::over(tiles, PackedShape { ty, rows, columns, start: 0 })], rows, columns })
     }
 
     /// Repacks GGML's row-major blocks for `device`.
@@ -160,7 +172,7 @@ impl Linear {
         let row_bytes = check(ty, bytes.len(), rows, columns)?;
         let part_rows = part_rows(ty, columns, device).min(rows);
         let parts =
-            bytes.chunks(part_rows * row_bytes).map(|bytes| Part::new(ty, bytes, bytes.len() / row_bytes, columns, device)).collect();
+            bytes.chunks(part_rows * row_bytes).map(|bytes| Part::new(ty, bytes, 1, bytes.len() / row_bytes, columns, device)).collect();
         Ok(Self { parts, rows, columns })
     }
 
@@ -176,11 +188,7 @@ impl Linear {
 
     /// Bytes that the weights take on their device.
     pub fn bytes(&self) -> usize {
-        let size = |len: usize, ty: DType| len * ty.size();
-        let part = |part: &Part| {
-            size(part.codes.dims()[0], part.codes.dtype()) + size(part.scales.dims()[0], DType::F32) + size(part.mins.dims()[0], DType::F32)
-        };
-        self.parts.iter().map(part).sum()
+        self.parts.iter().map(Part::bytes).sum()
     }
 
     /// `x · Wᵀ`: `[m, columns] → [m, rows]`, f32. A row of the result does not depend on `m` or on the other rows of `x`, to the bit.

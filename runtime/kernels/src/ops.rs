@@ -8,7 +8,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::{KvCache, Step, linear::PackedShape};
+use crate::{KvCache, Step, experts::ExpertRange, linear::PackedShape};
 
 /// What a backend implements: `flex.rs` for the CPU, `cube.rs` for GPUs.
 #[backend_extension(Flex, Cube: cfg(feature = "wgpu"))]
@@ -31,8 +31,28 @@ pub(crate) trait KernelOps: Backend {
         shape: PackedShape,
     ) -> FloatTensor<Self>;
 
+    /// `[m, columns] → [ids, rows]`, where row `i` of the result is row `i · m / ids` of `x` through expert `ids[i]`, and zero for an expert that is not in the range.
+    fn experts(
+        x: FloatTensor<Self>,
+        ids: IntTensor<Self>,
+        codes: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        mins: FloatTensor<Self>,
+        experts: ExpertRange,
+        shape: PackedShape,
+    ) -> FloatTensor<Self>;
+
+    /// `[m, experts] → [m, used]`, ids and weights; see [`crate::Routes`].
+    fn route(logits: FloatTensor<Self>, used: usize) -> (IntTensor<Self>, FloatTensor<Self>);
+
+    /// `x: [m × used, n], weights: [m, used] → [m, n]`; see [`crate::Routes::mix`].
+    fn mix(x: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// See [`rms_norm`].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+
+    /// See [`layer_norm`].
+    fn layer_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
 
     /// See [`rope`].
     fn rope(
@@ -114,6 +134,13 @@ pub fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> {
     let (n, group) = (x.dims()[1], weight.dims()[0]);
     assert!(n.is_multiple_of(group), "rows of {n} elements are not whole groups of {group} to norm");
     Tensor::from_dispatch(<Dispatch as KernelOps>::rms_norm(x.into_dispatch(), weight.clone().into_dispatch(), eps))
+}
+
+/// Layer norm of each row: mean 0 and variance 1, times `weight` plus `bias`: `[m, n] → [m, n]`.
+pub fn layer_norm(x: Tensor<2>, weight: &Tensor<1>, bias: &Tensor<1>, eps: f32) -> Tensor<2> {
+    assert_eq!([x.dims()[1]; 2], [weight.dims()[0], bias.dims()[0]], "rows, weights and biases of a norm");
+    let (weight, bias) = (weight.clone().into_dispatch(), bias.clone().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as KernelOps>::layer_norm(x.into_dispatch(), weight, bias, eps))
 }
 
 /// Rotary position embedding of `x: [m, heads × head_dim]` at the step's positions. Elements past `rotated = 2 × frequencies.len()` of a head stay as they are.

@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Random, bits, on_every_target, tensor, values, vector};
-use hearth_kernels::{Activation, Batch, Rope, RopeStyle, Step, gated, rms_norm, rope};
+use hearth_kernels::{Activation, Batch, Rope, RopeStyle, Step, gated, layer_norm, rms_norm, rope};
 
 fn close(got: &[f32], want: &[f64], tolerance: f64, what: &str) {
     assert_eq!(got.len(), want.len());
@@ -39,6 +39,33 @@ fn norms_each_group() {
             same(&mut first, &got);
             // A row alone has the same bits.
             let last = values(rms_norm(tensor(&x[(m - 1) * n..], n), &vector(&weight), 1e-6));
+            assert_eq!(bits(&last), bits(&got[(m - 1) * n..]));
+        });
+    }
+}
+
+#[test]
+fn layer_norms_each_row() {
+    for (m, n) in [(1, 384), (3, 100), (5, 7), (300, 384)] {
+        let mut random = Random::new(2);
+        let (x, weight, bias) = (random.floats(m * n), random.floats(n), random.floats(n));
+        let want: Vec<f64> = x
+            .chunks_exact(n)
+            .flat_map(|x| {
+                let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+                let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64;
+                let scale = 1.0 / (variance + 1e-6).sqrt();
+                let of = |i: usize| (f64::from(x[i]) - mean) * scale * f64::from(weight[i]) + f64::from(bias[i]);
+                (0..n).map(of).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut first = None;
+        on_every_target(|target| {
+            let got = values(layer_norm(tensor(&x, n), &vector(&weight), &vector(&bias), 1e-6));
+            close(&got, &want, 1e-6, &format!("layer norm {m}x{n} on {target:?}"));
+            same(&mut first, &got);
+            // A row alone has the same bits.
+            let last = values(layer_norm(tensor(&x[(m - 1) * n..], n), &vector(&weight), &vector(&bias), 1e-6));
             assert_eq!(bits(&last), bits(&got[(m - 1) * n..]));
         });
     }

@@ -1,6 +1,8 @@
 //! The engine through its door, over a network whose answers are known.
 
 mod client;
+mod embeddings;
+mod encoder;
 mod generate;
 mod loading;
 mod real;

@@ -12,7 +12,13 @@ use std::{
 use burn::tensor::{Device, Tensor, TensorData};
 use hearth_engine::{DeviceChoice, Engine, EngineOptions, Graph};
 use hearth_kernels::{Batch, KvCache, KvShape, Step};
-use hearth_models::{Model, arch::Network, gguf::Gguf, template::ChatTemplate, tokenizer::Tokenizer};
+use hearth_models::{
+    Model,
+    arch::{AnyNetwork, Network},
+    gguf::Gguf,
+    template::ChatTemplate,
+    tokenizer::Tokenizer,
+};
 
 /// `<unk>`, `<s>`, `</s>`, then a token for each byte.
 pub(crate) const BYTES: u32 = 3;
@@ -63,7 +69,7 @@ impl Control {
         self.rows.lock().unwrap().clone()
     }
 
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let mut permits = self.changed.wait_while(self.lock(), |permits| *permits == Some(0)).unwrap();
         if let Some(permits) = &mut *permits {
             *permits -= 1;
@@ -214,7 +220,7 @@ pub(crate) fn model(context_length: usize, template: Option<&str>) -> (Model, Ar
 /// The toy as a model that errs at each `errs` tokens.
 pub(crate) fn erring(context_length: usize, template: Option<&str>, errs: usize) -> (Model, Arc<Control>) {
     let control = Arc::new(Control::default());
-    let network = Box::new(Toy { control: control.clone(), errs, slots: Mutex::default() });
+    let network = AnyNetwork::Decoder(Box::new(Toy { control: control.clone(), errs, slots: Mutex::default() }));
     let tokenizer = Tokenizer::from_gguf(&Gguf::parse(&gguf()).unwrap()).unwrap();
     let template = template.map(|source| ChatTemplate::new(source, "<s>", "</s>").unwrap());
     (Model { network, tokenizer, template, context_length }, control)

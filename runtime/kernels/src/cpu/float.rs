@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::{
-    gemm::{drive, store},
+    gemm::{Place, Span, drive, store},
     pool::Shared,
     simd::{Kernel, Simd},
     target,
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::WeightType;
 
-/// `x · Wᵀ` for `x: [m, columns]` and the tiles of `W: [rows, columns]` of type F32, F16 or BF16: `[m, rows]`.
-pub(crate) fn float(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32]) -> Vec<f32> {
+/// See [`super::gemm::products`]; for weights of type F32, F16 or BF16.
+pub(super) fn float(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32], spans: &[Span<'_>]) -> Vec<f32> {
     let tile_len = tile::tile_bytes(ty, columns);
-    let kernel = |tile: usize, tile_end: usize, out: Shared<f32>| {
-        let it = Tiles { tiles, tile_len, tile, tile_end, x, columns, out, rows };
-        // SAFETY: the tiles are within `tiles` by the assertion in `drive`; each call writes its own columns of `out`.
+    let kernel = |span: Span<'_>, tile: usize, tile_end: usize, out: Shared<f32>| {
+        let it = Tiles { tiles: &tiles[span.tile * tile_len..], tile_len, tile, tile_end, x, columns, places: span.places, out, rows };
+        // SAFETY: the tiles are within `tiles` and the places within `x` by the assertions in `drive`; each call writes its own columns of `out`.
         unsafe {
             match ty {
                 WeightType::F32 => target::run(Typed::<0>(it)),
@@ -27,7 +27,7 @@ pub(crate) fn float(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x
             }
         }
     };
-    drive(tiles, tile_len, rows, columns, x.len() / columns, &kernel)
+    drive(tiles, tile_len, (rows, columns), x.len() / columns, spans, &kernel)
 }
 
 struct Tiles<'a> {
@@ -37,6 +37,7 @@ struct Tiles<'a> {
     tile_end: usize,
     x: &'a [f32],
     columns: usize,
+    places: &'a [Place],
     out: Shared<f32>,
     rows: usize,
 }
@@ -47,10 +48,10 @@ struct Typed<'a, const T: u8>(Tiles<'a>);
 impl<const T: u8> Kernel for Typed<'_, T> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let m = self.0.x.len() / self.0.columns;
+        let m = self.0.places.len();
         let mut row = 0;
         while row < m {
-            // SAFETY: the rows are within `x`; the tiles and columns of the output are the maker's promise.
+            // SAFETY: the places are within `x`; the tiles and columns of the output are the maker's promise.
             unsafe {
                 if S::ROWS >= 4 && m - row >= 4 {
                     self.rows::<S, 4>(row);
@@ -84,7 +85,7 @@ impl<const T: u8> Typed<'_, T> {
         let it = &self.0;
         // SAFETY: the tiles are within `tiles`, each of `columns` times 16 elements, and the rows within `x`.
         unsafe {
-            let x: [*const f32; M] = std::array::from_fn(|m| it.x.as_ptr().add((row + m) * it.columns));
+            let x: [*const f32; M] = std::array::from_fn(|m| it.x.as_ptr().add(it.places[row + m].from * it.columns));
             for tile in it.tile..it.tile_end {
                 let p = it.tiles.as_ptr().add(tile * it.tile_len);
                 let mut sums = [[S::splat(0.0); 4]; M];
@@ -104,7 +105,7 @@ impl<const T: u8> Typed<'_, T> {
                     }
                 }
                 for (m, s) in sums.iter().enumerate() {
-                    store::<S>(it.out, it.rows, row + m, tile, S::add(S::add(s[0], s[1]), S::add(s[2], s[3])));
+                    store::<S>(it.out, it.rows, it.places[row + m].to, tile, S::add(S::add(s[0], s[1]), S::add(s[2], s[3])));
                 }
             }
         }

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::{
+    float,
     pool::{self, Shared},
     quantize::Activations,
     simd::{Kernel, Simd},
@@ -17,20 +18,42 @@ use crate::WeightType;
 /// Bytes of weights that a thread runs all rows over before it goes on: they stay in its second-level cache.
 const CHUNK: usize = 256 << 10;
 
-/// `x · Wᵀ` for `x: [m, columns]` and the tiles of a quantized `W: [rows, columns]`: `[m, rows]`.
-pub(crate) fn quantized(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32]) -> Vec<f32> {
+/// A row of activations, and the row of results that its product is.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+}
+
+/// The rows that go through one weight.
+#[derive(Clone, Copy)]
+pub(crate) struct Span<'a> {
+    /// Tiles before the weight's first: weights of one shape may be stacked.
+    pub(crate) tile: usize,
+    pub(crate) places: &'a [Place],
+}
+
+/// `x · Wᵀ` for `x: [m, columns]` and the tiles of `W: [rows, columns]`: `[m, rows]`.
+pub(crate) fn product(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32]) -> Vec<f32> {
+    let places: Vec<Place> = (0..x.len() / columns).map(|row| Place { from: row, to: row }).collect();
+    products(ty, tiles, rows, columns, x, &[Span { tile: 0, places: &places }])
+}
+
+/// The rows of each of `spans` times its weight `W: [rows, columns]`: a row of results for each place, `[places, rows]`. The places' `to` are each number below their
+/// count once.
+pub(crate) fn products(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32], spans: &[Span<'_>]) -> Vec<f32> {
     match ty {
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => unreachable!("float weights have their own kernel"),
-        WeightType::Q4_0 => typed::<Q4_0>(tiles, rows, columns, x),
-        WeightType::Q4_1 => typed::<Q4_1>(tiles, rows, columns, x),
-        WeightType::Q5_0 => typed::<Q5_0>(tiles, rows, columns, x),
-        WeightType::Q5_1 => typed::<Q5_1>(tiles, rows, columns, x),
-        WeightType::Q8_0 => typed::<Q8_0>(tiles, rows, columns, x),
-        WeightType::Q2K => typed::<Q2K>(tiles, rows, columns, x),
-        WeightType::Q3K => typed::<Q3K>(tiles, rows, columns, x),
-        WeightType::Q4K => typed::<Q4K>(tiles, rows, columns, x),
-        WeightType::Q5K => typed::<Q5K>(tiles, rows, columns, x),
-        WeightType::Q6K => typed::<Q6K>(tiles, rows, columns, x),
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => float::float(ty, tiles, rows, columns, x, spans),
+        WeightType::Q4_0 => typed::<Q4_0>(tiles, rows, columns, x, spans),
+        WeightType::Q4_1 => typed::<Q4_1>(tiles, rows, columns, x, spans),
+        WeightType::Q5_0 => typed::<Q5_0>(tiles, rows, columns, x, spans),
+        WeightType::Q5_1 => typed::<Q5_1>(tiles, rows, columns, x, spans),
+        WeightType::Q8_0 => typed::<Q8_0>(tiles, rows, columns, x, spans),
+        WeightType::Q2K => typed::<Q2K>(tiles, rows, columns, x, spans),
+        WeightType::Q3K => typed::<Q3K>(tiles, rows, columns, x, spans),
+        WeightType::Q4K => typed::<Q4K>(tiles, rows, columns, x, spans),
+        WeightType::Q5K => typed::<Q5K>(tiles, rows, columns, x, spans),
+        WeightType::Q6K => typed::<Q6K>(tiles, rows, columns, x, spans),
     }
 }
 
@@ -55,57 +78,78 @@ macro_rules! types {
 }
 types!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K);
 
-fn typed<Q: Quantized>(tiles: &[u8], rows: usize, columns: usize, x: &[f32]) -> Vec<f32> {
+fn typed<Q: Quantized>(tiles: &[u8], rows: usize, columns: usize, x: &[f32], spans: &[Span<'_>]) -> Vec<f32> {
     let tile_len = tile::tile_bytes(Q::TYPE, columns);
     let activations = Activations::new(x, columns, Q::FORMAT);
-    let kernel = |tile: usize, tile_end: usize, out: Shared<f32>| {
-        // SAFETY: the tiles are within `tiles` by the assertion in `drive`; each call writes its own columns of `out`.
+    let kernel = |span: Span<'_>, tile: usize, tile_end: usize, out: Shared<f32>| {
+        // SAFETY: the tiles are within `tiles` and the places within the activations by the assertions in `drive`; each call writes its own columns of `out`.
         unsafe {
             target::run(Tiles::<Q> {
-                tiles,
+                tiles: &tiles[span.tile * tile_len..],
                 tile_len,
                 tile,
                 tile_end,
                 activations: &activations,
+                places: span.places,
                 out,
                 rows,
                 quantized: std::marker::PhantomData,
             })
         }
     };
-    drive(tiles, tile_len, rows, columns, x.len() / columns, &kernel)
+    drive(tiles, tile_len, (rows, columns), x.len() / columns, spans, &kernel)
 }
 
-/// Cuts the tiles of a weight into tasks and gives `kernel` the range of tiles of each.
+/// Cuts the tiles of each span's weight into tasks and gives `kernel` the span and the range of tiles of each. `m` is the number of rows of activations.
 pub(super) fn drive(
     tiles: &[u8],
     tile_len: usize,
-    rows: usize,
-    columns: usize,
+    (rows, columns): (usize, usize),
     m: usize,
-    kernel: &(dyn Fn(usize, usize, Shared<f32>) + Sync),
+    spans: &[Span<'_>],
+    kernel: &(dyn Fn(Span<'_>, usize, usize, Shared<f32>) + Sync),
 ) -> Vec<f32> {
     let count = rows.div_ceil(ROWS);
-    assert!(tiles.len() >= count * tile_len, "a {rows}x{columns} weight of {} bytes has no {count} tiles of {tile_len} bytes", tiles.len());
-    let mut out: Vec<f32> = Vec::with_capacity(m * rows);
+    let places = spans.iter().map(|span| span.places.len()).sum::<usize>();
+    let mut written = vec![false; places];
+    for span in spans {
+        let need = (span.tile + count) * tile_len;
+        assert!(
+            tiles.len() >= need,
+            "{} bytes of {rows}x{columns} weights are less than the {need} up to tile {}",
+            tiles.len(),
+            span.tile + count
+        );
+        for place in span.places {
+            assert!(
+                place.from < m && !std::mem::replace(&mut written[place.to], true),
+                "row {} of {m} to row {} of {places}",
+                place.from,
+                place.to
+            );
+        }
+    }
+    let mut out: Vec<f32> = Vec::with_capacity(places * rows);
     let shared = Shared(out.as_mut_ptr());
     let threads = pool::threads();
-    if threads == 1 || rows * columns * m < 1 << 17 {
-        run_chunks(0, count, tile_len, shared, kernel);
+    let all_in_cache = (CHUNK / tile_len.max(1)).max(1);
+    if threads == 1 || rows * columns * places < 1 << 17 {
+        for span in spans {
+            for tile in (0..count).step_by(all_in_cache) {
+                kernel(*span, tile, count.min(tile + all_in_cache), shared);
+            }
+        }
     } else {
-        let per_task = (CHUNK / tile_len.max(1)).clamp(1, count.div_ceil(threads * 4));
-        pool::run(count.div_ceil(per_task), &|task| kernel(task * per_task, count.min((task + 1) * per_task), shared));
+        let per_task = all_in_cache.clamp(1, (count * spans.len()).div_ceil(threads * 4));
+        let tasks = count.div_ceil(per_task);
+        pool::run(spans.len() * tasks, &|task| {
+            let tile = task % tasks * per_task;
+            kernel(spans[task / tasks], tile, count.min(tile + per_task), shared);
+        });
     }
-    // SAFETY: the kernel wrote every row's columns of every tile.
-    unsafe { out.set_len(m * rows) };
+    // SAFETY: each row of results is a place's, as the assertions above have seen, and the kernel wrote every place's columns of every tile.
+    unsafe { out.set_len(places * rows) };
     out
-}
-
-fn run_chunks(from: usize, to: usize, tile_len: usize, out: Shared<f32>, kernel: &(dyn Fn(usize, usize, Shared<f32>) + Sync)) {
-    let step = (CHUNK / tile_len.max(1)).max(1);
-    for tile in (from..to).step_by(step) {
-        kernel(tile, to.min(tile + step), out);
-    }
 }
 
 /// Writes 16 results of row `m` from column `16 tile`, or as many as the weight has rows.
@@ -131,6 +175,7 @@ struct Tiles<'a, Q> {
     tile: usize,
     tile_end: usize,
     activations: &'a Activations,
+    places: &'a [Place],
     out: Shared<f32>,
     rows: usize,
     quantized: std::marker::PhantomData<Q>,
@@ -139,10 +184,10 @@ struct Tiles<'a, Q> {
 impl<Q: Quantized> Kernel for Tiles<'_, Q> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let m = self.activations.codes.len() / self.activations.columns;
+        let m = self.places.len();
         let mut row = 0;
         while row < m {
-            // SAFETY: the rows are within the activations; the tiles and columns of the output are the maker's promise.
+            // SAFETY: the places are within the activations; the tiles and columns of the output are the maker's promise.
             unsafe {
                 row += match (m - row).min(S::ROWS) {
                     8.. => self.rows::<S, 8>(row),
@@ -156,7 +201,7 @@ impl<Q: Quantized> Kernel for Tiles<'_, Q> {
 }
 
 impl<Q: Quantized> Tiles<'_, Q> {
-    /// `M` rows of activations from `row` times every tile. Returns `M`.
+    /// `M` places from number `row` times every tile. Returns `M`.
     #[inline(always)]
     unsafe fn rows<S: Simd, const M: usize>(&self, row: usize) -> usize {
         if M > S::ROWS {
@@ -167,7 +212,7 @@ impl<Q: Quantized> Tiles<'_, Q> {
             unsafe {
                 let sums = self.one::<S, M>(self.tiles.as_ptr().add(tile * self.tile_len), row);
                 for (m, &sum) in sums.iter().enumerate() {
-                    store::<S>(self.out, self.rows, row + m, tile, sum);
+                    store::<S>(self.out, self.rows, self.places[row + m].to, tile, sum);
                 }
             }
         }
@@ -183,10 +228,11 @@ impl<Q: Quantized> Tiles<'_, Q> {
         // SAFETY: `p` walks over the whole tile, as `Format` lays it out, and the activations' vectors have the lengths that `Activations` states.
         unsafe {
             let mut sums = [S::splat(0.0); M];
-            let codes: [*const i8; M] = std::array::from_fn(|m| a.codes.as_ptr().add((row + m) * a.columns));
-            let scales: [*const f32; M] = std::array::from_fn(|m| a.scales.as_ptr().add((row + m) * a.columns / 32));
-            let starts: [*const i32; M] = std::array::from_fn(|m| a.starts.as_ptr().add((row + m) * a.columns / a.group));
-            let xsums: [*const f32; M] = std::array::from_fn(|m| a.sums.as_ptr().wrapping_add((row + m) * a.columns / a.group));
+            let from: [usize; M] = std::array::from_fn(|m| self.places[row + m].from);
+            let codes: [*const i8; M] = from.map(|from| a.codes.as_ptr().add(from * a.columns));
+            let scales: [*const f32; M] = from.map(|from| a.scales.as_ptr().add(from * a.columns / 32));
+            let starts: [*const i32; M] = from.map(|from| a.starts.as_ptr().add(from * a.columns / a.group));
+            let xsums: [*const f32; M] = from.map(|from| a.sums.as_ptr().wrapping_add(from * a.columns / a.group));
             let mut chunk = 0;
             for _ in 0..a.columns / format.super_len {
                 let d = S::load_f16(p);

@@ -12,7 +12,8 @@ pub(crate) mod attend;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub(crate) mod float;
+pub(crate) mod experts;
+mod float;
 pub(crate) mod gated;
 pub(crate) mod gemm;
 pub(crate) mod math;

@@ -154,17 +154,23 @@ pub(crate) fn bytes_of(ty: WeightType, rows: usize, columns: usize) -> usize {
     rows.div_ceil(ROWS).saturating_mul(tile_bytes(ty, columns))
 }
 
-/// The tiles of a row-major weight, after `start` bytes that put the first at a cache line's start in the allocation made here.
-pub(crate) fn pack(ty: WeightType, bytes: &[u8], rows: usize, columns: usize) -> (Vec<u8>, usize) {
-    let len = bytes_of(ty, rows, columns);
+/// The tiles of `count` row-major weights, each of whole tiles, after `start` bytes that put the first at a cache line's start in the allocation made here.
+pub(crate) fn pack(ty: WeightType, bytes: &[u8], count: usize, rows: usize, columns: usize) -> (Vec<u8>, usize) {
+    let len = count * bytes_of(ty, rows, columns);
     let mut out = vec![0u8; len + LINE];
     let start = out.as_ptr().align_offset(LINE).min(LINE);
-    pack_into(ty, bytes, rows, columns, &mut out[start..start + len]);
+    pack_stack(ty, bytes, count, rows, columns, &mut out[start..start + len]);
     (out, start)
 }
 
+/// Writes the tiles of `count` row-major weights to `out`: all of its bytes, which are zeros before.
+pub(crate) fn pack_stack(ty: WeightType, bytes: &[u8], count: usize, rows: usize, columns: usize, out: &mut [u8]) {
+    let weights = bytes.chunks_exact(bytes.len() / count).zip(out.chunks_exact_mut(bytes_of(ty, rows, columns)));
+    weights.for_each(|(bytes, out)| pack_into(ty, bytes, rows, columns, out));
+}
+
 /// Writes the tiles of a row-major weight to `out`: all of its bytes, which are zeros before.
-pub(crate) fn pack_into(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, out: &mut [u8]) {
+fn pack_into(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, out: &mut [u8]) {
     let row_bytes = bytes.len() / rows.max(1);
     let tile = |t: usize, out: &mut [u8]| {
         let bytes = &bytes[t * ROWS * row_bytes..rows.min((t + 1) * ROWS) * row_bytes];

@@ -1,4 +1,4 @@
-//! Norm, rotary embedding and gated activation: little arithmetic, one pass over memory each.
+//! Norms, rotary embedding and gated activation: little arithmetic, one pass over memory each.
 
 use std::f32::consts::FRAC_2_PI;
 
@@ -71,6 +71,77 @@ fn rms_norm_kernel(x: &[f32], weight: &[f32], out: &mut [f32], groups: u32, len:
     let mut index = unit;
     while index < len {
         out[(start + index) as usize] = x[(start + index) as usize] * scale * weight[index as usize];
+        index += UNITS;
+    }
+}
+
+/// See [`crate::layer_norm`].
+pub(super) fn layer_norm(x: CubeTensor, weight: CubeTensor, bias: CubeTensor, eps: f32) -> CubeTensor {
+    let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
+    let out = empty_like(&x);
+    let (rows, len) = (x.meta.shape()[0], x.meta.shape()[1]);
+    if rows * len == 0 {
+        return out;
+    }
+    let (wide, deep) = grid(rows);
+    // SAFETY: cubes past the last row do the last row's work again; a row, weights and biases are `len` elements each.
+    #[allow(unsafe_code)]
+    unsafe {
+        layer_norm_kernel::launch_unchecked(
+            &out.client.clone(),
+            CubeCount::Static(wide, 1, deep),
+            CubeDim::new_1d(UNITS),
+            x.into_buffer_arg(),
+            weight.into_buffer_arg(),
+            bias.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            rows as u32,
+            len as u32,
+            eps,
+        );
+    }
+    out
+}
+
+/// A cube norms one row.
+#[cube(launch_unchecked)]
+fn layer_norm_kernel(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32], rows: u32, len: u32, eps: f32) {
+    let unit = UNIT_POS_X;
+    let start = min(CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X, rows - 1u32) * len;
+    let mut parts = Shared::<[f32]>::new_slice(comptime!(UNITS as usize));
+    let mut sum = 0.0f32;
+    let mut index = unit;
+    while index < len {
+        sum += x[(start + index) as usize];
+        index += UNITS;
+    }
+    parts[unit as usize] = sum;
+    sync_cube();
+    let mut total = 0.0f32;
+    for other in 0..UNITS {
+        total += parts[other as usize];
+    }
+    let mean = total / f32::cast_from(len);
+    // The squares go where the sums are: not before every unit has read them.
+    sync_cube();
+    let mut squares = 0.0f32;
+    let mut index = unit;
+    while index < len {
+        let value = x[(start + index) as usize] - mean;
+        squares = fma(value, value, squares);
+        index += UNITS;
+    }
+    parts[unit as usize] = squares;
+    sync_cube();
+    let mut total = 0.0f32;
+    for other in 0..UNITS {
+        total += parts[other as usize];
+    }
+    let scale = 1.0f32 / (total / f32::cast_from(len) + eps).sqrt();
+    let mut index = unit;
+    while index < len {
+        let value = (x[(start + index) as usize] - mean) * scale;
+        out[(start + index) as usize] = fma(value, weight[index as usize], bias[index as usize]);
         index += UNITS;
     }
 }

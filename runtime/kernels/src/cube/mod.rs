@@ -5,6 +5,7 @@
 
 mod attention;
 mod elementwise;
+mod experts;
 mod format;
 mod linear;
 
@@ -14,6 +15,7 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 pub(crate) use format::{max_rows, pack};
 
 use crate::{
+    experts::ExpertRange,
     linear::PackedShape,
     ops::{Activation, AttentionShape, KernelOps, RopeStyle},
 };
@@ -50,6 +52,30 @@ impl KernelOps for CubeBackend {
         shape: PackedShape,
     ) -> FloatTensor<Self> {
         linear::embed(ids, codes, scales, mins, shape)
+    }
+
+    fn experts(
+        x: FloatTensor<Self>,
+        ids: IntTensor<Self>,
+        codes: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        mins: FloatTensor<Self>,
+        experts: ExpertRange,
+        shape: PackedShape,
+    ) -> FloatTensor<Self> {
+        experts::products(x, ids, [codes, scales, mins], experts, shape)
+    }
+
+    fn route(logits: FloatTensor<Self>, used: usize) -> (IntTensor<Self>, FloatTensor<Self>) {
+        experts::route(logits, used)
+    }
+
+    fn mix(x: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
+        experts::mix(x, weights)
+    }
+
+    fn layer_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        elementwise::layer_norm(x, weight, bias, eps)
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {

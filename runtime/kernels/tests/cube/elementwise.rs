@@ -1,6 +1,6 @@
 //! Norm, rotary embedding and gated activation.
 
-use hearth_kernels::{Activation, Batch, Rope, RopeStyle, Step, gated, rms_norm, rope};
+use hearth_kernels::{Activation, Batch, Rope, RopeStyle, Step, gated, layer_norm, rms_norm, rope};
 
 use crate::{assert_near, gpu, reference::Noise, tensor, values};
 
@@ -21,6 +21,29 @@ fn rms_norm_of_rows_and_of_heads() {
             })
             .collect();
         assert_near(&format!("{m}x{n} by {len}"), &got, &want, |i| 2e-6 * want[i].abs() + 1e-9);
+    }
+}
+
+#[test]
+fn layer_norm_of_rows() {
+    let Some(device) = gpu() else { return };
+    let mut noise = Noise::new(16);
+    for (m, n) in [(1, 384), (5, 100), (2, 7)] {
+        let (x, weight, bias) = (noise.floats(m * n), noise.floats(n), noise.floats(n));
+        let (weights, biases) = (tensor(&weight, [n], &device), tensor(&bias, [n], &device));
+        let got = values(layer_norm(tensor(&x, [m, n], &device), &weights, &biases, 1e-5));
+        let want: Vec<f64> = x
+            .chunks_exact(n)
+            .flat_map(|x| {
+                let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / n as f64;
+                let variance = x.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n as f64;
+                let scale = 1.0 / (variance + 1e-5).sqrt();
+                x.iter().zip(&weight).zip(&bias).map(move |((&v, &w), &b)| (f64::from(v) - mean) * scale * f64::from(w) + f64::from(b))
+            })
+            .collect();
+        assert_near(&format!("{m}x{n}"), &got, &want, |i| 4e-6 * (1.0 + want[i].abs()));
+        let last = values(layer_norm(tensor(&x[(m - 1) * n..], [1, n], &device), &weights, &biases, 1e-5));
+        assert_eq!(last, got[(m - 1) * n..], "the last row alone and among {m}");
     }
 }
 
