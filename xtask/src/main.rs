@@ -4,8 +4,10 @@ mod bench;
 mod check;
 mod command;
 mod component;
+mod portable;
 mod system;
 mod test;
+mod toolchain;
 mod up;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,8 @@ enum Task {
     ///
     /// Builds llama.cpp with cmake below target/test-data the first time. A whole run takes about an hour; --quick some minutes.
     Bench(bench::Args),
+    /// Runs the kernels' tests as 64-bit ARM (under qemu) and as WebAssembly (under wasmtime), after installing what compiles and runs them.
+    Portable,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
 }
@@ -50,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&root, &args),
         Task::Ci => check::run(&root).and_then(|()| test::run(&root, &test::Args::default())),
         Task::Bench(args) => bench::run(&root, &args),
+        Task::Portable => portable::run(&root),
         Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
     }
 }
