@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use hearth_engine::{DeviceChoice, Engine, EngineOptions};
+use hearth_engine::{DeviceChoice, Engine, EngineOptions, KvType};
 
-use crate::cli::{Device, EngineArgs};
+use crate::cli::{Device, EngineArgs, KvCache};
 
 /// Of [`Engine::load`], which nothing in this binary calls: models come by path.
 const LOAD_CAP: u64 = 0;
@@ -16,12 +16,17 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         Device::Cpu => DeviceChoice::Cpu,
         Device::Gpu => DeviceChoice::Gpu,
     };
+    let kv_type = match args.kv_cache {
+        KvCache::F16 => KvType::F16,
+        KvCache::Q8_0 => KvType::Q8_0,
+    };
     let options = EngineOptions {
         device,
         threads: args.threads,
         context: args.context,
         sequences,
         queue,
+        kv_type,
         kv_bytes: args.cache_memory.saturating_mul(1 << 20),
         load_cap: LOAD_CAP,
         max_wait,

@@ -57,6 +57,8 @@ pub struct EngineOptions {
     /// depends on it. Guesses take rows of a step that nobody else wants: worth it where an answer repeats its prompt (editing, extraction, code) and few
     /// sequences run, so that a step of a few more rows takes hardly longer. 4 to 8 are usual. A request can do without by `"speculation": false`.
     pub speculation: usize,
+    /// How the KV cache keeps keys and values: [`KvType::Q8_0`] has room for almost twice as many tokens, at a small loss of precision.
+    pub kv_type: KvType,
     /// Bytes for the KV cache of one model; 0 lets the engine choose from the free memory.
     pub kv_bytes: u64,
     /// Largest model that [`Engine::load`] takes, in bytes.
@@ -75,6 +77,7 @@ impl Default for EngineOptions {
             max_wait: Duration::from_secs(120),
             prefix_cache: true,
             speculation: 0,
+            kv_type: KvType::F16,
             kv_bytes: 0,
             load_cap: 1 << 30,
         }

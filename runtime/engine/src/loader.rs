@@ -60,7 +60,7 @@ impl Shared {
         let Model { network, tokenizer, template, context_length } = model;
         let device: &Device = &self.device.device;
         let shape = network.kv_shape();
-        let position_bytes = shape.bytes_per_position(device).max(1);
+        let position_bytes = shape.bytes_per_position(self.options.kv_type, device).map_err(|error| failed(error.to_string()))?.max(1);
         // Keys and values of a layer are a tensor each.
         let tensor_block_bytes = (position_bytes * KvCache::BLOCK_LEN / (2 * shape.layers).max(1)).max(1) as u64;
         let plan = Demand {
@@ -76,7 +76,7 @@ impl Shared {
         .map_err(failed)?;
         tracing::info!(context = plan.context, model_context = context_length, blocks = plan.blocks, "KV cache planned");
         let vocabulary = network.vocabulary();
-        let runner = Runner::new(network, plan.blocks, device.clone());
+        let runner = Runner::new(network, self.options.kv_type, plan.blocks, device.clone()).map_err(|error| failed(error.to_string()))?;
         let EngineOptions { sequences, queue, prefix_cache, max_wait, speculation, .. } = self.options;
         let limits = Limits { rows: STEP_ROWS, sequences, queue, block_len: KvCache::BLOCK_LEN, prefix_cache };
         let scheduler = Scheduler::new(limits, plan.blocks);

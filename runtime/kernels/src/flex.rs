@@ -10,6 +10,7 @@ use burn::{
 use half::f16;
 
 use crate::{
+    KvType,
     cpu::{attend, float, gated, gemm, norm, pool, rope, tile},
     linear::PackedShape,
     ops::{Activation, AttentionShape, KernelOps, RopeStyle},
@@ -99,6 +100,7 @@ impl KernelOps for Flex {
         positions: IntTensor<Self>,
         sequences: IntTensor<Self>,
         tables: IntTensor<Self>,
+        ty: KvType,
         shape: AttentionShape,
     ) -> (Floats, Floats, Floats) {
         #[cfg(test)]
@@ -113,6 +115,7 @@ impl KernelOps for Flex {
         };
         let mut out = vec![0.0; floats(&q).len()];
         attend::attention(
+            ty,
             floats(&q),
             (floats(&k), floats(&v)),
             (keys.storage_mut::<f16>(), values.storage_mut::<f16>()),

@@ -1,6 +1,6 @@
 //! Models by name and by bytes: what is there, what is not yet, and why something is not.
 
-use hearth_engine::{DeviceChoice, Engine, EngineOptions, Error, ErrorCode, ErrorKind, Graph};
+use hearth_engine::{DeviceChoice, Engine, EngineOptions, Error, ErrorCode, ErrorKind, Graph, KvType};
 
 use crate::toy::{self, kv_bytes, options};
 
@@ -57,6 +57,13 @@ fn a_context_that_the_cache_cannot_hold_is_refused_with_what_fits() {
     let engine = Engine::start(EngineOptions { kv_bytes: kv_bytes(10), context: 512, ..options() }).unwrap();
     let (model, _) = toy::model(1024, None);
     refused(engine.add_loaded("toy", model), &ErrorKind::LoadFailed, "at most 160 tokens");
+}
+
+#[test]
+fn heads_that_a_quantized_cache_cannot_hold_are_refused_with_the_cure() {
+    let engine = Engine::start(EngineOptions { kv_type: KvType::Q8_0, ..options() }).unwrap();
+    let (model, _) = toy::model(1024, None);
+    refused(engine.add_loaded("toy", model), &ErrorKind::LoadFailed, "this model's have 4: choose f16");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod avx512;
 pub(crate) mod float;
 pub(crate) mod gated;
 pub(crate) mod gemm;
+mod kv;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
