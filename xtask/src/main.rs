@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod component;
 mod portable;
+mod sanitize;
 mod system;
 mod test;
 mod toolchain;
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Args),
     /// Runs the kernels' tests as 64-bit ARM (under qemu) and as WebAssembly (under wasmtime), after installing what compiles and runs them.
     Portable,
+    /// Runs the kernels' tests under AddressSanitizer.
+    Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
 }
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ci => check::run(&root).and_then(|()| test::run(&root, &test::Args::default())),
         Task::Bench(args) => bench::run(&root, &args),
         Task::Portable => portable::run(&root),
+        Task::Sanitize => sanitize::run(&root),
         Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
     }
 }

@@ -41,6 +41,8 @@ fn kernels(root: &Path, target: &Target, flags: &str, runner: &[&str], options: 
         .current_dir(root)
         .args(["test", "--package", "hearth-kernels", "--no-default-features", "--tests", "--locked", "--target", target.triple])
         .args(toolchain.library("std,panic_abort,panic_unwind,test"))
+        // The kernels are optimized whatever this is; all else is sooner built than run.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
         // A folder of its own: Debian's compiler and the host's would build everything anew after one another.
         .arg("--target-dir")
         .arg(root.join("target/portable"))

@@ -36,7 +36,7 @@ pub(crate) const WASM_LIBRARY: Target = Target { triple: "wasm32-wasip1", start:
 pub(crate) const WASM_PROGRAM: Target = Target { triple: "wasm32-wasip1", start: Some("crt1-command.o") };
 /// 64-bit ARM. Linking needs a C compiler for it beside what is here.
 pub(crate) const AARCH64: Target = Target { triple: "aarch64-unknown-linux-gnu", start: None };
-/// This machine, compiled with its library.
+/// What most machines are.
 pub(crate) const X86_64: Target = Target { triple: "x86_64-unknown-linux-gnu", start: None };
 
 /// What compiles for a target on this machine.

@@ -69,6 +69,7 @@ impl Part {
             let (codes, scales, mins) = crate::cube::pack(ty, bytes, rows, columns, device);
             return Self { codes, scales, mins, shape: PackedShape { ty, rows, columns, start: 0 } };
         }
+        let _ = device;
         let (tiles, start) = tile::pack(ty, bytes, rows, columns);
         let len = tiles.len();
         Self::on_cpu(TensorData::new(tiles, [len]), PackedShape { ty, rows, columns, start })

@@ -49,9 +49,9 @@ impl Target {
             }
         }
         #[cfg(target_arch = "aarch64")]
-        if is_aarch64_feature_detected!("neon") {
+        if std::arch::is_aarch64_feature_detected!("neon") {
             all.push(Self::Neon);
-            if is_aarch64_feature_detected!("dotprod") {
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
                 all.push(Self::NeonDot);
             }
         }
