@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use hearth_engine::{DeviceChoice, Engine, EngineOptions, ModelFile};
+use hearth_engine::{DeviceChoice, Engine, EngineOptions, KvType, ModelFile};
 
 use crate::{
-    cli::{Device, EngineArgs},
+    cli::{Device, EngineArgs, KvCache},
     select::{Selected, select},
 };
 
@@ -24,12 +24,17 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         Some(word) => select(std::slice::from_ref(word)).context("--draft-model")?.pop(),
         None => None,
     };
+    let kv_type = match args.kv_cache {
+        KvCache::F16 => KvType::F16,
+        KvCache::Q8_0 => KvType::Q8_0,
+    };
     let options = EngineOptions {
         device,
         threads: args.threads,
         context: args.context,
         sequences,
         queue,
+        kv_type,
         kv_bytes: args.cache_memory.saturating_mul(1 << 20),
         load_cap: LOAD_CAP,
         max_wait,

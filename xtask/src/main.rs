@@ -5,8 +5,11 @@ mod check;
 mod command;
 mod component;
 mod fuzz;
+mod portable;
+mod sanitize;
 mod system;
 mod test;
+mod toolchain;
 mod up;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +42,10 @@ enum Task {
     ///
     /// Installs cargo-fuzz below target/tools. What was found so far is kept in target/fuzz/corpus; a crash is written to fuzz/artifacts.
     Fuzz(fuzz::Args),
+    /// Runs the kernels' tests as 64-bit ARM (under qemu) and as WebAssembly (under wasmtime), after installing what compiles and runs them.
+    Portable,
+    /// Runs the kernels' tests under AddressSanitizer.
+    Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
 }
@@ -56,6 +63,8 @@ fn main() -> anyhow::Result<()> {
         Task::Ci => check::run(&root).and_then(|()| test::run(&root, &test::Args::default())),
         Task::Bench(args) => bench::run(&root, &args),
         Task::Fuzz(args) => fuzz::run(&root, &args),
+        Task::Portable => portable::run(&root),
+        Task::Sanitize => sanitize::run(&root),
         Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn venv(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The Python with the clients and oracles of `tests/python/requirements.txt`.
-fn python(root: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn python(root: &Path) -> anyhow::Result<PathBuf> {
     let folder = venv(root, "python")?;
     let requirements = root.join("tests/python/requirements.txt");
     stamped(&folder, &requirements, || {

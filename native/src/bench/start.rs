@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::args::BenchArgs;
 use crate::{
-    cli::{Device, EngineArgs},
+    cli::{Device, EngineArgs, KvCache},
     engine,
 };
 
@@ -39,10 +39,14 @@ pub(super) fn measure(path: &Path, args: &EngineArgs) -> anyhow::Result<Start> {
         Device::Cpu => "cpu",
         Device::Gpu => "gpu",
     };
+    let kv_cache = match args.kv_cache {
+        KvCache::F16 => "f16",
+        KvCache::Q8_0 => "q8_0",
+    };
     let mut command = Command::new(program);
     command.args(["bench", "--start-only", "--device", device, "--file"]).arg(path);
     command.args(["--threads", &args.threads.to_string(), "--context", &args.context.to_string()]);
-    command.args(["--cache-memory", &args.cache_memory.to_string()]);
+    command.args(["--cache-memory", &args.cache_memory.to_string(), "--kv-cache", kv_cache]);
     // Its error alone comes back, without the log.
     command.env("HEARTH_LOG", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let begun = Instant::now();

@@ -39,4 +39,5 @@ pub use error::{Error, ErrorCode, ErrorKind};
 pub use graph::Graph;
 pub use tensor::{NamedTensor, Tensor, TensorType};
 
+pub use hearth_kernels::KvType;
 pub use hearth_models::{catalog, gguf};

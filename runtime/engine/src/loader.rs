@@ -105,14 +105,16 @@ impl Shared {
     ) -> Result<Graph, Error> {
         let device: &Device = &self.device.device;
         let networks = || std::iter::once(&network).chain(draft.as_ref().map(|draft| &draft.network));
-        // Both caches have the same number of blocks.
-        let position_bytes = networks().map(|network| network.kv_shape().bytes_per_position(device)).sum::<usize>().max(1);
-        let tensor_block_bytes = networks().map(|network| {
-            // Keys and values of a layer are a tensor each.
-            let shape = network.kv_shape();
-            shape.bytes_per_position(device) * KvCache::BLOCK_LEN / (2 * shape.layers).max(1)
-        });
+        let bytes = |network: &dyn Network| {
+            network.kv_shape().bytes_per_position(self.options.kv_type, device).map_err(|error| failed(error.to_string()))
+        };
+        let position_bytes = networks().map(|network| bytes(network.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        // Keys and values of a layer are a tensor each.
+        let layers = networks().map(|network| 2 * network.kv_shape().layers.max(1));
+        let tensor_block_bytes = position_bytes.iter().zip(layers).map(|(bytes, tensors)| bytes * KvCache::BLOCK_LEN / tensors);
         let tensor_block_bytes = tensor_block_bytes.max().unwrap_or(0).max(1) as u64;
+        // Both caches have the same number of blocks.
+        let position_bytes = position_bytes.iter().sum::<usize>().max(1);
         let plan = Demand {
             position_bytes,
             model_context: context_length,
@@ -126,7 +128,7 @@ impl Shared {
         .map_err(failed)?;
         tracing::info!(context = plan.context, model_context = context_length, blocks = plan.blocks, "KV cache planned");
         let vocabulary = network.vocabulary();
-        let runner = Runner::new(network, plan.blocks, device.clone());
+        let runner = Runner::new(network, self.options.kv_type, plan.blocks, device.clone()).map_err(|error| failed(error.to_string()))?;
         let EngineOptions { sequences, queue, prefix_cache, max_wait, speculation, .. } = self.options;
         let limits = Limits { rows: STEP_ROWS, sequences, queue, block_len: KvCache::BLOCK_LEN, prefix_cache };
         let scheduler = Scheduler::new(limits, plan.blocks);
@@ -136,8 +138,7 @@ impl Shared {
         let drafter: Box<dyn Drafter> = match draft {
             Some(draft) => {
                 let runner = Runner::new(draft.network, plan.blocks, device.clone());
-                let bounds =
-                    draft::Bounds { context: draft.context, rows: STEP_ROWS, vocabulary: vocabulary.min(runner.vocabulary()) };
+                let bounds = draft::Bounds { context: draft.context, rows: STEP_ROWS, vocabulary: vocabulary.min(runner.vocabulary()) };
                 Box::new(DraftModel::new(runner, plan.blocks, bounds))
             }
             None => Box::new(PromptLookup),
@@ -185,7 +186,9 @@ impl Draft {
         same_vocabulary(large, &model.tokenizer)?;
         match model.network {
             AnyNetwork::Decoder(network) => Ok(Self { network, context: model.context_length }),
-            AnyNetwork::Encoder(_) => Err(failed("the draft model embeds and cannot guess: choose a smaller model of the same family, or none")),
+            AnyNetwork::Encoder(_) => {
+                Err(failed("the draft model embeds and cannot guess: choose a smaller model of the same family, or none"))
+            }
         }
     }
 }

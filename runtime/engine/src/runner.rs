@@ -1,25 +1,27 @@
 //! A model's forward pass over one step's rows: from what the scheduler chose to logits on the host.
 
 use burn::tensor::Device;
-use hearth_kernels::{Batch, KvCache, KvShape, Step};
+use hearth_kernels::{Batch, KvCache, KvError, KvType, Step};
 use hearth_models::arch::Network;
 
 /// A network with its KV cache on the device.
 #[derive(Debug)]
 pub(crate) struct Runner {
     network: Box<dyn Network>,
-    shape: KvShape,
     cache: KvCache,
+    kv_type: KvType,
     blocks: usize,
     device: Device,
 }
 
 impl Runner {
     /// Allocates a cache of `blocks` blocks.
-    pub(crate) fn new(network: Box<dyn Network>, blocks: usize, device: Device) -> Self {
-        let shape = network.kv_shape();
-        let cache = KvCache::new(shape, blocks, &device);
-        Self { network, shape, cache, blocks, device }
+    ///
+    /// # Errors
+    /// When there is no cache of this type for the network on the device.
+    pub(crate) fn new(network: Box<dyn Network>, kv_type: KvType, blocks: usize, device: Device) -> Result<Self, KvError> {
+        let cache = KvCache::of_type(kv_type, network.kv_shape(), blocks, &device)?;
+        Ok(Self { network, cache, kv_type, blocks, device })
     }
 
     /// Computes `batch` and returns the logits of its outputs, a row of the vocabulary each.
@@ -43,7 +45,8 @@ impl Runner {
 
     /// A new, empty cache in place of one whose tensors a failed step may have left anywhere.
     pub(crate) fn reset(&mut self) {
-        self.cache = KvCache::new(self.shape, self.blocks, &self.device);
+        let cache = KvCache::of_type(self.kv_type, self.network.kv_shape(), self.blocks, &self.device);
+        self.cache = cache.expect("there was one of this type before");
     }
 
     pub(crate) fn vocabulary(&self) -> usize {

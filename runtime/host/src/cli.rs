@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
-use hearth_engine::DeviceChoice;
+use hearth_engine::{DeviceChoice, KvType};
 
 /// Where a plain run listens.
 pub const LISTEN: &str = "127.0.0.1:18789";
@@ -65,6 +65,10 @@ pub struct Cli {
     /// Memory for conversations under way (the KV cache), in MiB; 0 lets the engine choose from what is free.
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     pub cache_memory: u64,
+
+    /// How the KV cache keeps numbers. `q8_0` has room for almost twice as many tokens, at a small loss of precision, and works on the CPU alone.
+    #[arg(long, value_enum, default_value = "f16")]
+    pub kv_cache: KvCache,
 
     /// Set a variable of the application. NAME=@FILE takes the value from a file, which keeps a secret out of the list of processes; SPIN_VARIABLE_<NAME> in the
     /// environment does so too.
@@ -159,6 +163,25 @@ impl From<Device> for DeviceChoice {
             Device::Auto => Self::Auto,
             Device::Cpu => Self::Cpu,
             Device::Gpu => Self::Gpu,
+        }
+    }
+}
+
+/// `--kv-cache`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum KvCache {
+    /// 16 bits each.
+    F16,
+    /// Eight bits each, with a scale for every 32.
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl From<KvCache> for KvType {
+    fn from(cache: KvCache) -> Self {
+        match cache {
+            KvCache::F16 => Self::F16,
+            KvCache::Q8_0 => Self::Q8_0,
         }
     }
 }

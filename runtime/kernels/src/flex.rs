@@ -10,6 +10,7 @@ use burn::{
 use half::f16;
 
 use crate::{
+    KvType,
     cpu::{attend, experts, gated, gemm, norm, pool, rope, tile},
     experts::ExpertRange,
     linear::PackedShape,
@@ -137,6 +138,7 @@ impl KernelOps for Flex {
         positions: IntTensor<Self>,
         sequences: IntTensor<Self>,
         tables: IntTensor<Self>,
+        ty: KvType,
         shape: AttentionShape,
     ) -> (Floats, Floats, Floats) {
         #[cfg(test)]
@@ -151,6 +153,7 @@ impl KernelOps for Flex {
         };
         let mut out = vec![0.0; floats(&q).len()];
         attend::attention(
+            ty,
             floats(&q),
             (floats(&k), floats(&v)),
             (keys.storage_mut::<f16>(), values.storage_mut::<f16>()),

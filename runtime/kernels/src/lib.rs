@@ -18,7 +18,7 @@ mod ops;
 mod weight;
 
 pub use batch::{Batch, Step};
-pub use cache::{KvCache, KvShape};
+pub use cache::{KvCache, KvError, KvShape, KvType};
 pub use cpu::{
     pool::set_threads,
     target::{Target, cpu_description},

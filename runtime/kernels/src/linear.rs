@@ -70,6 +70,7 @@ impl Part {
             let (codes, scales, mins) = crate::cube::pack(ty, bytes, count * rows, columns, device);
             return Self { codes, scales, mins, shape: PackedShape { ty, rows, columns, start: 0 } };
         }
+        let _ = device;
         let (tiles, start) = tile::pack(ty, bytes, count, rows, columns);
         let len = tiles.len();
         Self::on_cpu(TensorData::new(tiles, [len]), PackedShape { ty, rows, columns, start })

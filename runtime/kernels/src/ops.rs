@@ -8,7 +8,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::{KvCache, Step, experts::ExpertRange, linear::PackedShape};
+use crate::{KvCache, KvType, Step, experts::ExpertRange, linear::PackedShape};
 
 /// What a backend implements: `flex.rs` for the CPU, `cube.rs` for GPUs.
 #[backend_extension(Flex, Cube: cfg(feature = "wgpu"))]
@@ -78,6 +78,7 @@ pub(crate) trait KernelOps: Backend {
         positions: IntTensor<Self>,
         sequences: IntTensor<Self>,
         tables: IntTensor<Self>,
+        ty: KvType,
         shape: AttentionShape,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
@@ -189,7 +190,7 @@ pub fn attention(
     assert_eq!(k.dims(), [m, width], "keys");
     assert_eq!(v.dims(), [m, width], "values");
     let (keys, values) = cache.layers[layer].take().expect("a layer's cache is in its place between operations");
-    assert_eq!(keys.dims()[1], width, "the cache's columns");
+    assert_eq!(keys.dims()[1], cache.ty.words(width), "the cache's columns");
     let (out, keys, values) = <Dispatch as KernelOps>::attention(
         q.into_dispatch(),
         k.into_dispatch(),
@@ -199,6 +200,7 @@ pub fn attention(
         step.positions.clone().into_dispatch(),
         step.sequences.clone().into_dispatch(),
         step.tables.clone().into_dispatch(),
+        cache.ty,
         shape,
     );
     cache.layers[layer] = Some((Tensor::from_dispatch(keys), Tensor::from_dispatch(values)));

@@ -1,6 +1,6 @@
 //! Models by name and by bytes: what is there, what is not yet, and why something is not.
 
-use hearth_engine::{DeviceChoice, Engine, EngineOptions, Error, ErrorCode, ErrorKind, Graph};
+use hearth_engine::{DeviceChoice, Engine, EngineOptions, Error, ErrorCode, ErrorKind, Graph, KvType};
 use hearth_models::{gguf::Gguf, tokenizer::Tokenizer};
 
 use crate::toy::{self, kv_bytes, options};
@@ -69,6 +69,13 @@ fn a_draft_model_with_other_tokens_is_refused() {
     bytes[at + 2] = b'e';
     draft.tokenizer = Tokenizer::from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap();
     refused(engine.add_loaded("toy", toy::model(1024, None).0, Some(draft)), &ErrorKind::LoadFailed, "token 2 of the draft model");
+}
+
+#[test]
+fn heads_that_a_quantized_cache_cannot_hold_are_refused_with_the_cure() {
+    let engine = Engine::start(EngineOptions { kv_type: KvType::Q8_0, ..options() }).unwrap();
+    let (model, _) = toy::model(1024, None);
+    refused(engine.add_loaded("toy", model, None), &ErrorKind::LoadFailed, "this model's have 4: choose f16");
 }
 
 #[test]

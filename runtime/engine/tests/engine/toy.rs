@@ -11,7 +11,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 use hearth_engine::{DeviceChoice, Engine, EngineOptions, Graph};
-use hearth_kernels::{Batch, KvCache, KvShape, Step};
+use hearth_kernels::{Batch, KvCache, KvShape, KvType, Step};
 use hearth_models::{
     Model,
     arch::{AnyNetwork, Network},
@@ -228,7 +228,7 @@ pub(crate) fn erring(context_length: usize, template: Option<&str>, errs: usize)
 
 /// Bytes of a KV cache with `blocks` blocks for the toy.
 pub(crate) fn kv_bytes(blocks: usize) -> u64 {
-    (SHAPE.bytes_per_position(&Device::flex()) * KvCache::BLOCK_LEN * blocks) as u64
+    (SHAPE.bytes_per_position(KvType::F16, &Device::flex()).unwrap() * KvCache::BLOCK_LEN * blocks) as u64
 }
 
 pub(crate) fn options() -> EngineOptions {

@@ -18,3 +18,6 @@ mod component;
 #[allow(dead_code)]
 #[path = "../../../../xtask/src/system.rs"]
 mod system;
+#[allow(dead_code)]
+#[path = "../../../../xtask/src/toolchain.rs"]
+mod toolchain;

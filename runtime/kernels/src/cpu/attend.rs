@@ -1,28 +1,23 @@
 //! Attention over the paged KV cache.
 //!
-//! The cache holds f16. A block of 16 positions keeps its values row by row, `[position][kv head][element]`, but its keys turned, `[kv head][element][position]`, so
-//! that a vector has the same element of all 16 positions and scores need no sums across lanes.
-//!
 //! A row's scores, their maximum, their exponentials' sum and the weighted sum of values are taken in the order of positions (sums of exponentials by position modulo
 //! 16), so that its result does not depend on which other rows share the loads.
 
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
+use std::{cell::RefCell, marker::PhantomData};
 
 use half::f16;
 
 use super::{
-    math::{exp, tanh, to_f16},
+    kv::{self, BLOCK, F16, GROUP, Kept, Q8_0, Side},
+    math::{exp, tanh},
     norm, pool,
     pool::Shared,
     simd::{Kernel, LANES, Simd},
     target,
 };
-use crate::{AttentionShape, KvCache};
-
-const BLOCK: usize = KvCache::BLOCK_LEN;
-const _: () = assert!(BLOCK == LANES, "the kernels take a block of positions as one vector");
+use crate::{AttentionShape, KvType};
 
 /// Which rows there are, and where their sequences' blocks lie.
 #[derive(Clone, Copy)]
@@ -37,7 +32,7 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn table(&self, row: usize) -> &[i32] {
+    pub(super) fn table(&self, row: usize) -> &[i32] {
         let sequence = self.sequences[row] as usize;
         &self.tables[sequence * self.table_len..(sequence + 1) * self.table_len]
     }
@@ -48,6 +43,7 @@ impl Rows<'_> {
 /// # Panics
 /// When a table names a block outside the cache, before anything is written.
 pub(crate) fn attention(
+    ty: KvType,
     q: &[f32],
     (k, v): (&[f32], &[f32]),
     (keys, values): (&mut [f16], &mut [f16]),
@@ -59,40 +55,26 @@ pub(crate) fn attention(
     assert!(q.len() == m * wide && out.len() == q.len(), "queries of {m} rows and {wide} columns");
     assert!(k.len() == m * narrow && v.len() == k.len(), "keys and values of {m} rows and {narrow} columns");
     // The kernel reads the cache through pointers: every block that it will read is checked here.
-    let blocks = keys.len().min(values.len()) / (BLOCK * narrow);
+    let blocks = keys.len().min(values.len()) / (BLOCK * ty.words(narrow));
     for row in 0..m {
         let seen = &rows.table(row)[first(rows, row, shape) / BLOCK..=rows.positions[row] as usize / BLOCK];
         assert!(seen.iter().all(|&b| (b as usize) < blocks), "row {row} names a block outside the cache of {blocks}");
     }
-    write(k, v, keys, values, rows, shape);
-    attend(q, keys, values, rows, shape, out);
-}
-
-/// Writes each row's keys and values into its block.
-fn write(k: &[f32], v: &[f32], keys: &mut [f16], values: &mut [f16], rows: Rows<'_>, shape: AttentionShape) {
-    let width = shape.kv_heads * shape.head_dim;
-    for (row, (k, v)) in k.chunks_exact(width).zip(v.chunks_exact(width)).enumerate() {
-        let position = rows.positions[row] as usize;
-        let block = rows.table(row)[position / BLOCK] as usize;
-        let keys = &mut keys[block * BLOCK * width..(block + 1) * BLOCK * width];
-        for (key, &k) in keys[position % BLOCK..].iter_mut().step_by(BLOCK).zip(k) {
-            *key = to_f16(k);
-        }
-        let at = (block * BLOCK + position % BLOCK) * width;
-        for (value, &v) in values[at..at + width].iter_mut().zip(v) {
-            *value = to_f16(v);
-        }
+    kv::write(ty, (k, v), (keys, values), rows, shape);
+    match ty {
+        KvType::F16 => attend::<F16>(q, keys, values, rows, shape, out),
+        KvType::Q8_0 => attend::<Q8_0>(q, keys, values, rows, shape, out),
     }
 }
 
 /// Attends; `attention` has checked the arguments.
-fn attend(q: &[f32], keys: &[f16], values: &[f16], rows: Rows<'_>, shape: AttentionShape, out: &mut [f32]) {
+fn attend<K: Kept>(q: &[f32], keys: &[f16], values: &[f16], rows: Rows<'_>, shape: AttentionShape, out: &mut [f32]) {
     let width = shape.heads * shape.head_dim;
     let tasks = tasks(rows, shape);
     let out = Shared(out.as_mut_ptr());
     let run = |i: usize| {
         // SAFETY: `attention` has checked the blocks; each task writes its own rows and heads of `out`.
-        unsafe { target::run(Attend { q, keys, values, rows, shape, task: tasks[i], out }) };
+        unsafe { target::run(Attend::<K> { q, keys, values, rows, shape, task: tasks[i], out, kept: PhantomData }) };
     };
     let work: usize = rows.positions.iter().enumerate().map(|(row, &p)| p as usize + 1 - first(rows, row, shape)).sum();
     if work * width < 1 << 15 {
@@ -148,7 +130,7 @@ thread_local! {
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Attend<'a> {
+struct Attend<'a, K> {
     q: &'a [f32],
     keys: &'a [f16],
     values: &'a [f16],
@@ -156,9 +138,10 @@ struct Attend<'a> {
     shape: AttentionShape,
     task: Queries,
     out: Shared<f32>,
+    kept: PhantomData<K>,
 }
 
-impl Kernel for Attend<'_> {
+impl<K: Kept> Kernel for Attend<'_, K> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let mut scores = SCORES.take();
@@ -178,7 +161,7 @@ impl Kernel for Attend<'_> {
     }
 }
 
-impl Attend<'_> {
+impl<K: Kept> Attend<'_, K> {
     /// Queries `query .. query + Q` of the task, counted over rows, then over the heads of the group. Returns `Q`.
     #[inline(always)]
     unsafe fn queries<S: Simd, const Q: usize>(&self, query: usize, scores: &mut Vec<f32>) -> usize {
@@ -192,7 +175,8 @@ impl Attend<'_> {
         // Rows come in the order of their positions: the first query sees from the lowest position, the last one up to the highest.
         let (low, high) = (start[0] / BLOCK * BLOCK, end[Q - 1].next_multiple_of(BLOCK));
         let len = high - low;
-        scores.resize(scores.len().max(Q * len), 0.0);
+        // With scales, the second half is for the weights times the scales of the values at hand.
+        scores.resize(scores.len().max(Q * len * if K::SCALED { 2 } else { 1 }), 0.0);
         let table = self.rows.table(self.task.row);
         let width = shape.kv_heads * dim;
         // A capped score is divided by the cap before the tanh.
@@ -201,10 +185,24 @@ impl Attend<'_> {
         // SAFETY: blocks up to `high` are in the table and in the cache (checked by `attention`, row by row); the queries' elements are within `q` and `out`.
         unsafe {
             let q: [*const f32; Q] = std::array::from_fn(|i| self.q.as_ptr().add(at[i]));
+            let (keys, values) = (Side::<K>::new(self.keys, width), Side::<K>::new(self.values, width));
+            let column = self.task.kv_head * dim;
             for t in (low..high).step_by(BLOCK) {
                 let block = table[t / BLOCK] as usize;
-                let k = self.keys.as_ptr().add((block * width + self.task.kv_head * dim) * BLOCK);
-                let dots = dots::<S, Q>(q, k, dim);
+                let k = keys.codes(block).add(column * BLOCK);
+                let dots = if K::SCALED {
+                    let mut sums = [S::splat(0.0); Q];
+                    for d in (0..dim).step_by(GROUP) {
+                        let dots = dots::<S, K, Q>(q.map(|q| q.add(d)), k.add(d * BLOCK), GROUP);
+                        let scale = S::load_f16(keys.scales(block, column + d));
+                        for i in 0..Q {
+                            sums[i] = S::add(sums[i], S::mul(dots[i], scale));
+                        }
+                    }
+                    sums
+                } else {
+                    dots::<S, K, Q>(q, k, dim)
+                };
                 for (i, &dot) in dots.iter().enumerate() {
                     S::store(scores.as_mut_ptr().add(i * len + t - low), S::mul(dot, S::splat(scale)));
                 }
@@ -216,19 +214,30 @@ impl Attend<'_> {
                 }
                 softmax(scores, start[i] % BLOCK)
             });
-            let weights: [*const f32; Q] = std::array::from_fn(|i| scores.as_ptr().add(i * len).wrapping_sub(low));
-            let v = Values { values: self.values.as_ptr().add(self.task.kv_head * dim), table, width };
+            let (weights, scaled) = scores.split_at_mut(Q * len);
+            let pointers =
+                |weights: &[f32]| -> [*const f32; Q] { std::array::from_fn(|i| weights.as_ptr().add(i * len).wrapping_sub(low)) };
+            let v = Values { side: values, table, column };
             let mut d = 0;
             while d < dim {
                 let out = at.map(|at| self.out.at(at + d));
-                if dim - d >= 4 * LANES {
-                    v.sum::<S, Q, 4>(d, weights, start, end, inverse, out);
+                if K::SCALED {
+                    for t in (low..high).step_by(BLOCK) {
+                        let scale = S::load_f16(v.side.scales(table[t / BLOCK] as usize, column + d));
+                        for at in (0..Q).map(|i| i * len + t - low) {
+                            S::store(scaled.as_mut_ptr().add(at), S::mul(S::load(weights.as_ptr().add(at)), scale));
+                        }
+                    }
+                    v.sum::<S, Q, { GROUP / LANES }>(d, pointers(scaled), start, end, inverse, out);
+                    d += GROUP;
+                } else if dim - d >= 4 * LANES {
+                    v.sum::<S, Q, 4>(d, pointers(weights), start, end, inverse, out);
                     d += 4 * LANES;
                 } else if dim - d >= LANES {
-                    v.sum::<S, Q, 1>(d, weights, start, end, inverse, out);
+                    v.sum::<S, Q, 1>(d, pointers(weights), start, end, inverse, out);
                     d += LANES;
                 } else {
-                    v.sum_one::<Q>(d, weights, start, end, inverse, out);
+                    v.sum_one::<Q>(d, pointers(weights), start, end, inverse, out);
                     d += 1;
                 }
             }
@@ -239,21 +248,21 @@ impl Attend<'_> {
 
 /// The dot products of `Q` queries with 16 keys: element `d` into partial sum `d mod 4`.
 #[inline(always)]
-unsafe fn dots<S: Simd, const Q: usize>(q: [*const f32; Q], k: *const f16, dim: usize) -> [S::F; Q] {
+unsafe fn dots<S: Simd, K: Kept, const Q: usize>(q: [*const f32; Q], k: *const K::Code, dim: usize) -> [S::F; Q] {
     // SAFETY: `dim` elements are behind each query, `dim` times 16 behind `k`.
     unsafe {
         let mut sums = [[S::splat(0.0); 4]; Q];
         let whole = dim / 4 * 4;
         for d in (0..whole).step_by(4) {
             for j in 0..4 {
-                let k = S::load_f16(k.add((d + j) * BLOCK).cast());
+                let k = K::load::<S>(k.add((d + j) * BLOCK));
                 for i in 0..Q {
                     sums[i][j] = S::add(sums[i][j], S::mul(k, S::splat(*q[i].add(d + j))));
                 }
             }
         }
         for d in whole..dim {
-            let k = S::load_f16(k.add(d * BLOCK).cast());
+            let k = K::load::<S>(k.add(d * BLOCK));
             for i in 0..Q {
                 sums[i][d - whole] = S::add(sums[i][d - whole], S::mul(k, S::splat(*q[i].add(d))));
             }
@@ -295,17 +304,18 @@ fn softmax(scores: &mut [f32], lane: usize) -> f32 {
 }
 
 /// The values of one kv head of a sequence.
-struct Values<'a> {
-    values: *const f16,
+struct Values<'a, K: Kept> {
+    side: Side<K>,
     table: &'a [i32],
-    width: usize,
+    /// The head's first.
+    column: usize,
 }
 
-impl Values<'_> {
+impl<K: Kept> Values<'_, K> {
     #[inline(always)]
-    unsafe fn at(&self, t: usize) -> *const f16 {
+    unsafe fn at(&self, t: usize) -> *const K::Code {
         // SAFETY: the caller's: the sequence has position `t`, and its block is in the cache.
-        unsafe { self.values.add((*self.table.get_unchecked(t / BLOCK) as usize * BLOCK + t % BLOCK) * self.width) }
+        unsafe { self.side.codes(*self.table.get_unchecked(t / BLOCK) as usize).add(t % BLOCK * self.side.width + self.column) }
     }
 
     /// `Σ weight · value` over each query's positions, in their order, for `16 D` elements from `d`.
@@ -333,7 +343,7 @@ impl Values<'_> {
             for t in from..to {
                 let v = self.at(t).add(d);
                 for j in 0..D {
-                    let v = S::load_f16(v.add(j * LANES).cast());
+                    let v = K::load::<S>(v.add(j * LANES));
                     for i in 0..Q {
                         sums[i][j] = S::add(sums[i][j], S::mul(v, S::splat(*weights[i].wrapping_add(t))));
                     }
@@ -356,7 +366,7 @@ impl Values<'_> {
         unsafe {
             let v = self.at(t).add(d);
             for (j, sum) in sums.iter_mut().enumerate() {
-                *sum = S::add(*sum, S::mul(S::load_f16(v.add(j * LANES).cast()), S::splat(weight)));
+                *sum = S::add(*sum, S::mul(K::load::<S>(v.add(j * LANES)), S::splat(weight)));
             }
         }
     }
@@ -376,7 +386,7 @@ impl Values<'_> {
             let mut sum = 0.0;
             for t in start[i]..end[i] {
                 // SAFETY: as for `sum`.
-                sum += unsafe { super::math::from_f16(*self.at(t).add(d)) * *weights[i].wrapping_add(t) };
+                sum += unsafe { K::value(*self.at(t).add(d)) * *weights[i].wrapping_add(t) };
             }
             // SAFETY: as for `sum`.
             unsafe { *out[i] = sum * inverse[i] };

@@ -243,7 +243,8 @@ impl Pool {
     }
 }
 
-#[cfg(test)]
+// On wasm there are no threads, and a panic ends the program.
+#[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
     use super::*;
 

@@ -16,6 +16,12 @@ pub enum Target {
     AvxVnni = 3,
     /// x86-64 with AVX-512 and its VNNI.
     Avx512 = 4,
+    /// AArch64 with NEON.
+    Neon = 5,
+    /// AArch64 with NEON and its dot products.
+    NeonDot = 6,
+    /// WebAssembly with SIMD128.
+    Simd128 = 7,
 }
 
 /// 0 until decided.
@@ -42,17 +48,30 @@ impl Target {
                 all.push(Self::Avx512);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            all.push(Self::Neon);
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
+                all.push(Self::NeonDot);
+            }
+        }
+        // A module that uses it does not load in an engine without it: what it was compiled for is there.
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        all.push(Self::Simd128);
         all
     }
 
-    /// The target in use: the best available one, or a lower one named by the environment variable `HEARTH_KERNELS` (`scalar`, `avx2`, `avxvnni` or `avx512`), for tests and to
-    /// find out whether a fault lies in a kernel.
+    /// The target in use: the best available one, or a lower one named by the environment variable `HEARTH_KERNELS` (`scalar`, `avx2`, `avxvnni`,
+    /// `avx512`, `neon`, `neondot` or `simd128`), for tests and to find out whether a fault lies in a kernel.
     pub fn current() -> Self {
         match CHOSEN.load(Relaxed) {
             1 => Self::Scalar,
             2 => Self::Avx2,
             3 => Self::AvxVnni,
             4 => Self::Avx512,
+            5 => Self::Neon,
+            6 => Self::NeonDot,
+            7 => Self::Simd128,
             _ => {
                 let available = Self::available();
                 let wish = std::env::var("HEARTH_KERNELS").ok();
@@ -79,6 +98,9 @@ impl Target {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+            Self::NeonDot => "neondot",
+            Self::Simd128 => "simd128",
         }
     }
 }
@@ -90,6 +112,9 @@ pub fn cpu_description() -> String {
         Target::Avx2 => "AVX2",
         Target::AvxVnni => "AVX-VNNI",
         Target::Avx512 => "AVX512-VNNI",
+        Target::Neon => "NEON",
+        Target::NeonDot => "NEON with dot products",
+        Target::Simd128 => "SIMD128",
     };
     let threads = pool::threads();
     format!("{target}, {threads} thread{}", if threads == 1 { "" } else { "s" })
@@ -111,6 +136,12 @@ pub(super) unsafe fn run(kernel: impl Kernel) {
             Target::AvxVnni => super::avx2::run_vnni(kernel),
             #[cfg(target_arch = "x86_64")]
             Target::Avx2 => super::avx2::run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Target::NeonDot => super::neon::run_dot(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Target::Neon => super::neon::run(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Target::Simd128 => kernel.run::<super::simd128::Simd128>(),
             _ => kernel.run::<scalar::Scalar>(),
         }
     }

@@ -15,6 +15,7 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 pub(crate) use format::{max_rows, pack};
 
 use crate::{
+    KvType,
     experts::ExpertRange,
     linear::PackedShape,
     ops::{Activation, AttentionShape, KernelOps, RopeStyle},
@@ -106,8 +107,10 @@ impl KernelOps for CubeBackend {
         positions: IntTensor<Self>,
         sequences: IntTensor<Self>,
         tables: IntTensor<Self>,
+        ty: KvType,
         shape: AttentionShape,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        assert_eq!(ty, KvType::F16, "`KvCache` makes no other on GPUs");
         attention::attention(q, k, v, keys, values, attention::Places { positions, sequences, tables }, shape)
     }
 }
