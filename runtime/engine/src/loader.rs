@@ -128,7 +128,7 @@ impl Shared {
         .map_err(failed)?;
         tracing::info!(context = plan.context, model_context = context_length, blocks = plan.blocks, "KV cache planned");
         let vocabulary = network.vocabulary();
-        let runner = Runner::new(network, self.options.kv_type, plan.blocks, device.clone()).map_err(|error| failed(error.to_string()))?;
+        let runner = self.runner(network, plan.blocks)?;
         let EngineOptions { sequences, queue, prefix_cache, max_wait, speculation, .. } = self.options;
         let limits = Limits { rows: STEP_ROWS, sequences, queue, block_len: KvCache::BLOCK_LEN, prefix_cache };
         let scheduler = Scheduler::new(limits, plan.blocks);
@@ -137,7 +137,7 @@ impl Shared {
         let bounds = Bounds { max_wait, speculation };
         let drafter: Box<dyn Drafter> = match draft {
             Some(draft) => {
-                let runner = Runner::new(draft.network, plan.blocks, device.clone());
+                let runner = self.runner(draft.network, plan.blocks)?;
                 let bounds = draft::Bounds { context: draft.context, rows: STEP_ROWS, vocabulary: vocabulary.min(runner.vocabulary()) };
                 Box::new(DraftModel::new(runner, plan.blocks, bounds))
             }
@@ -146,6 +146,10 @@ impl Shared {
         let served = Served::new(runner, scheduler, tokenizer.clone(), drafter, bounds);
         self.commands.send(Command::Serve(id, Box::new(served))).map_err(|_| Error::shutting_down())?;
         Ok(self.graph(id, tokenizer, Purpose::Generates(template), plan.context, vocabulary))
+    }
+
+    fn runner(&self, network: Box<dyn Network>, blocks: usize) -> Result<Runner, Error> {
+        Runner::new(network, self.options.kv_type, blocks, self.device.device.clone()).map_err(|error| failed(error.to_string()))
     }
 
     fn graph(&self, id: GraphId, tokenizer: Tokenizer, purpose: Purpose, context_length: usize, vocabulary: usize) -> Graph {
