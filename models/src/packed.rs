@@ -149,7 +149,7 @@ fn claim(part: &Path) -> io::Result<File> {
 fn pack(gguf: &Gguf<'_>, matrices: &BTreeMap<String, Matrix>, out: &mut [u8]) -> io::Result<()> {
     for (name, matrix) in matrices {
         let bytes = gguf.tensor_bytes(&gguf.tensors[name.as_str()]);
-        Linear::pack(matrix.ty, bytes, matrix.rows, matrix.columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
+        Linear::pack(matrix.ty, &bytes, matrix.rows, matrix.columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         load_cap: LOAD_CAP,
         max_wait,
         speculation: args.speculation,
+        quantize: args.quantize,
         ..EngineOptions::default()
     };
     Ok(Engine::start(options)?)

@@ -1,6 +1,7 @@
 //! Taking a network's parts out of a GGUF: hyperparameters of the architecture's own keys, tensors with their shapes checked, and a tally of what was taken.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     collections::BTreeSet,
     fmt::Display,
@@ -175,7 +176,7 @@ impl<'a> Loader<'a> {
         let (info, bytes) = self.take(name, &[columns as u64, rows as u64])?;
         let packed = self.source.packed.and_then(|packed| packed.matrix(name, info.ty, rows, columns));
         let linear = packed
-            .unwrap_or_else(|| Linear::new(info.ty, bytes, rows, columns, self.source.device))
+            .unwrap_or_else(|| Linear::new(info.ty, &bytes, rows, columns, self.source.device))
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
         self.uploaded.update(|sum| sum + linear.bytes());
         Ok(linear)
@@ -205,7 +206,7 @@ impl<'a> Loader<'a> {
     fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
         let (info, bytes) = self.take(name, &[len as u64])?;
         let mut values = vec![0.0; len];
-        info.ty.dequantize(bytes, &mut values);
+        info.ty.dequantize(&bytes, &mut values);
         Ok(values)
     }
 
@@ -223,7 +224,7 @@ impl<'a> Loader<'a> {
     }
 
     /// A tensor of exactly these dimensions (columns first, as GGUF has them).
-    fn take(&self, name: &str, dimensions: &[u64]) -> Result<(&'a TensorInfo, &'a [u8]), GgufError> {
+    fn take(&self, name: &str, dimensions: &[u64]) -> Result<(&'a TensorInfo, Cow<'a, [u8]>), GgufError> {
         let info = self.find(name)?;
         // Some converters write trailing dimensions of 1.
         let significant = info.dimensions.iter().rposition(|&d| d != 1).map_or(0, |last| last + 1);

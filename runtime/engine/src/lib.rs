@@ -36,4 +36,4 @@ pub use error::{Error, ErrorCode, ErrorKind};
 pub use graph::Graph;
 pub use tensor::{NamedTensor, Tensor, TensorType};
 
-pub use hearth_models::{catalog, gguf};
+pub use hearth_models::{Quantization, catalog, gguf};

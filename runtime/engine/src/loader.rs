@@ -9,7 +9,7 @@ use std::{
 
 use burn::tensor::Device;
 use hearth_kernels::KvCache;
-use hearth_models::{Model, gguf::Gguf};
+use hearth_models::{Folder, Model, gguf::Gguf};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -28,14 +28,28 @@ use crate::{
 const STEP_ROWS: usize = 128;
 
 impl Shared {
-    /// Loads the GGUF at `path`, which has this `sha256` if that is known.
-    pub(crate) fn load_file(&self, path: &Path, sha256: Option<&str>) -> Result<Graph, Error> {
+    /// Loads the GGUF at `path`, which has this `sha256` if that is known, or the folder there.
+    pub(crate) fn load_path(&self, path: &Path, sha256: Option<&str>) -> Result<Graph, Error> {
         self.load_guarded(|| {
-            let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-            let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
-            self.check_weights(bytes)?;
-            Model::open(path, sha256, &self.device.device).map_err(|error| failed(error.to_string())).and_then(|model| self.serve(model))
+            let model = match path.is_dir() {
+                true => self.read_folder(path)?,
+                false => self.read_file(path, sha256)?,
+            };
+            self.serve(model)
         })
+    }
+
+    fn read_file(&self, path: &Path, sha256: Option<&str>) -> Result<Model, Error> {
+        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+        self.check_weights(bytes)?;
+        Model::open(path, sha256, &self.device.device).map_err(|error| failed(error.to_string()))
+    }
+
+    fn read_folder(&self, path: &Path) -> Result<Model, Error> {
+        let folder = Folder::open(path, self.options.quantize).map_err(|error| failed(error.to_string()))?;
+        self.check_weights(folder.weight_bytes())?;
+        Model::from_folder(&folder, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     /// Loads a GGUF from its bytes, or finds the model that has been loaded from the same.

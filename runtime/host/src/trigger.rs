@@ -164,6 +164,7 @@ fn engine_options(cli: &Cli) -> EngineOptions {
         queue: cli.queue,
         max_wait: Duration::from_secs(cli.max_wait),
         speculation: cli.speculation,
+        quantize: cli.quantize,
         kv_bytes: cli.cache_memory << 20,
         load_cap: cli.max_load,
         ..EngineOptions::default()
