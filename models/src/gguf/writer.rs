@@ -1,6 +1,6 @@
 //! Metadata written as GGUF has them: for models that come as something else and are read as if they were GGUF.
 
-use super::{Gguf, header};
+use super::header;
 
 /// Metadata under construction.
 #[derive(Debug, Default)]
@@ -61,6 +61,7 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::Gguf;
 
     #[test]
     fn what_is_written_is_read() {

@@ -1,6 +1,7 @@
 //! GGUF files built in memory, byte for byte, so that tests can also write what no converter would.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
+pub mod folder;
 pub mod reference;
 
 /// A GGUF under construction.
