@@ -48,12 +48,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads from a GGUF file, memory-mapped. With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and mapped from there; else they are
+    /// Loads from a GGUF file, memory-mapped, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and mapped from there; else they are
     /// repacked in memory and the map is closed again.
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn open(path: &Path, sha256: Option<&str>, device: &Device) -> Result<Self, ModelError> {
+    pub fn open(path: &Path, sha256: Option<&str>, context: usize, device: &Device) -> Result<Self, ModelError> {
         let file = MappedFile::open(path)?;
         let gguf = Gguf::parse(&file)?;
         let packed = sha256.filter(|_| Linear::is_tiled(device)).and_then(|sha256| match Packed::open(&gguf, path, sha256) {
@@ -63,30 +63,30 @@ impl Model {
                 None
             }
         });
-        let source = Source { gguf: &gguf, packed: packed.as_ref(), device };
+        let source = Source { gguf: &gguf, packed: packed.as_ref(), context, device };
         Self::from_source(source, Tokenizer::from_gguf(&gguf)?)
     }
 
-    /// Loads a folder as Hugging Face has them, its weights changed, quantized and repacked in memory. (Nothing is kept on disk: a key to keep it by would be the hash of
-    /// all its files, and nobody has hashed them.)
+    /// Loads a folder as Hugging Face has them, its weights changed, quantized and repacked in memory, to serve contexts of up to `context` tokens (0: as long as
+    /// it was trained for). Nothing is kept on disk: the key to keep it by would be the hash of all its files, and nobody has hashed them.
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn from_folder(folder: &Folder, device: &Device) -> Result<Self, ModelError> {
+    pub fn from_folder(folder: &Folder, context: usize, device: &Device) -> Result<Self, ModelError> {
         let gguf = folder.gguf()?;
         let tokenizer = folder.tokenizer()?;
-        Self::from_source(Source { gguf: &gguf, packed: None, device }, tokenizer).map_err(|error| match error {
+        Self::from_source(Source { gguf: &gguf, packed: None, context, device }, tokenizer).map_err(|error| match error {
             ModelError::Gguf(error) => ModelError::Folder(folder.explain(error)),
             other => other,
         })
     }
 
-    /// Loads from a parsed GGUF, its weights repacked in memory.
+    /// Loads from a parsed GGUF, its weights repacked in memory, to serve contexts of up to `context` tokens (0: as long as it was trained for).
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn from_gguf(gguf: &Gguf<'_>, device: &Device) -> Result<Self, ModelError> {
-        Self::from_source(Source { gguf, packed: None, device }, Tokenizer::from_gguf(gguf)?)
+    pub fn from_gguf(gguf: &Gguf<'_>, context: usize, device: &Device) -> Result<Self, ModelError> {
+        Self::from_source(Source { gguf, packed: None, context, device }, Tokenizer::from_gguf(gguf)?)
     }
 
     /// The cheap parts come first: a file with an unknown tokenizer or template should not cost the repacking of its weights.

@@ -58,13 +58,25 @@ impl Packed {
         Ok(Self { tiles: Bytes::from_owner(map), matrices })
     }
 
-    /// The matrix `name`, if the tiles have it in this shape.
+    /// Rows `range` of the matrix `name`, if the tiles have it in this shape and the range begins and ends with a tile.
     ///
     /// # Errors
     /// [`WeightError`], as for [`Linear::new`].
-    pub(crate) fn matrix(&self, name: &str, ty: WeightType, rows: usize, columns: usize) -> Option<Result<Linear, WeightError>> {
+    pub(crate) fn rows(
+        &self,
+        name: &str,
+        ty: WeightType,
+        [rows, columns]: [usize; 2],
+        range: Range<usize>,
+    ) -> Option<Result<Linear, WeightError>> {
         let matrix = self.matrices.get(name).filter(|m| (m.ty, m.rows, m.columns) == (ty, rows, columns))?;
-        Some(Linear::from_tiles(ty, rows, columns, self.tiles.slice(matrix.range.clone())))
+        // The last tile may be a part of one.
+        let is_whole = |row: usize| row == rows || row.is_multiple_of(Linear::TILE_ROWS);
+        if !is_whole(range.start) || !is_whole(range.end) {
+            return None;
+        }
+        let at = |row: usize| Linear::tile_bytes(ty, row, columns).map(|bytes| matrix.range.start + bytes);
+        Some(Linear::from_tiles(ty, range.len(), columns, self.tiles.slice(at(range.start)?..at(range.end)?)))
     }
 }
 

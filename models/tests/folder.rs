@@ -22,12 +22,12 @@ fn tokens(count: usize) -> Vec<u32> {
 }
 
 fn open(folder: &folder::Folder, quantize: Option<Quantization>) -> Model {
-    Model::from_folder(&Folder::open(folder.path(), quantize).unwrap(), &Device::flex()).unwrap()
+    Model::from_folder(&Folder::open(folder.path(), quantize).unwrap(), 0, &Device::flex()).unwrap()
 }
 
 fn of_gguf(twins: &Twins, tokens: &[u32]) -> Vec<Vec<f32>> {
     let bytes = twins.gguf.clone().build();
-    let source = Source { gguf: &Gguf::parse(&bytes).unwrap(), packed: None, device: &Device::flex() };
+    let source = Source { gguf: &Gguf::parse(&bytes).unwrap(), packed: None, context: 0, device: &Device::flex() };
     logits(&*arch::load(source).unwrap(), tokens)
 }
 
@@ -130,7 +130,7 @@ fn added_tokens_without_rows_are_left_out() {
 #[track_caller]
 fn refuses(folder: &folder::Folder, parts: &[&str]) {
     let loaded = Folder::open(folder.path(), None).map_err(|error| error.to_string());
-    let loaded = loaded.and_then(|folder| Model::from_folder(&folder, &Device::flex()).map_err(|error| error.to_string()));
+    let loaded = loaded.and_then(|folder| Model::from_folder(&folder, 0, &Device::flex()).map_err(|error| error.to_string()));
     let message = loaded.expect_err("the folder is not a model");
     for part in parts.iter().copied().chain([folder.path().to_str().unwrap()]) {
         assert!(message.contains(part), "{message:?} lacks {part:?}");
@@ -256,7 +256,7 @@ fn random_damage_never_panics() {
                 }
                 Ok((folder, tokenizer)) => {
                     let _ = tokenizer.encode("hello </s>", true, true);
-                    let _ = Model::from_folder(&folder, &Device::flex());
+                    let _ = Model::from_folder(&folder, 0, &Device::flex());
                 }
             }
         }

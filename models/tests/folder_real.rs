@@ -53,7 +53,7 @@ impl Real {
     }
 
     fn open(&self, quantize: Option<Quantization>) -> Model {
-        Model::from_folder(&Folder::open(&self.folder, quantize).unwrap(), &Device::flex()).unwrap()
+        Model::from_folder(&Folder::open(&self.folder, quantize).unwrap(), 0, &Device::flex()).unwrap()
     }
 }
 
@@ -97,7 +97,7 @@ const TEXT: &str = "The capital of France is Paris. The capital of Italy is Rome
 #[test]
 fn smollm2_in_bf16_is_its_ggufs_twin() {
     let Some(real) = Real::make("smollm2.gguf", "BF16", usize::MAX) else { return };
-    let (model, twin) = (real.open(None), Model::open(&real.gguf, None, &Device::flex()).unwrap());
+    let (model, twin) = (real.open(None), Model::open(&real.gguf, None, 0, &Device::flex()).unwrap());
     same_tokens(&real, &model, &twin, 0);
     let tokens = model.tokenizer.encode(TEXT, true, true).unwrap();
     assert_eq!(tokens, twin.tokenizer.encode(TEXT, true, true).unwrap());
@@ -114,7 +114,7 @@ fn smollm2_in_bf16_is_its_ggufs_twin() {
 #[test]
 fn gemma_3_in_f16_is_its_ggufs_twin() {
     let Some(real) = Real::make("gemma3.gguf", "F16", 6) else { return };
-    let (model, twin) = (real.open(None), Model::open(&real.gguf, None, &Device::flex()).unwrap());
+    let (model, twin) = (real.open(None), Model::open(&real.gguf, None, 0, &Device::flex()).unwrap());
     same_tokens(&real, &model, &twin, 20);
     let tokens = model.tokenizer.encode(TEXT, true, true).unwrap();
     assert_eq!(tokens, twin.tokenizer.encode(TEXT, true, true).unwrap());

@@ -90,34 +90,103 @@ fn llama(with_extras: bool) -> Builder {
     weights.file
 }
 
-/// A gemma of seven layers, so that the sixth sees everything, with a window that a short prompt outgrows.
-fn gemma3(window: u32) -> Builder {
-    let file = Builder::default()
-        .str("general.architecture", "gemma3")
-        .u32("gemma3.block_count", 7)
-        .u32("gemma3.embedding_length", 32)
-        .u32("gemma3.feed_forward_length", 64)
-        .u32("gemma3.attention.head_count", 4)
-        .u32("gemma3.attention.head_count_kv", 1)
-        .u32("gemma3.attention.key_length", 16)
-        .u32("gemma3.attention.sliding_window", window)
-        .f32("gemma3.attention.layer_norm_rms_epsilon", 1e-6)
-        .f32("gemma3.rope.freq_base", 1e6)
-        .f32("gemma3.final_logit_softcapping", 3.0);
+/// A decoder of two layers with what sets `architecture` apart: qwen2 has biases, qwen3 norms on long heads, phi3 fused matrices and heads of which a part is turned.
+/// All were trained on 16 positions and stretched to 64.
+fn decoder(architecture: &str) -> Builder {
+    let key = |name: &str| format!("{architecture}.{name}");
+    let (is_qwen3, is_phi3) = (architecture == "qwen3", architecture == "phi3");
+    let head = if is_qwen3 { 16 } else { 8 };
+    let mut file = Builder::default()
+        .str("general.architecture", architecture)
+        .u32(&key("context_length"), 64)
+        .u32(&key("rope.scaling.original_context_length"), 16)
+        .u32(&key("block_count"), 2)
+        .u32(&key("embedding_length"), 32)
+        .u32(&key("feed_forward_length"), 64)
+        .u32(&key("attention.head_count"), 4)
+        .u32(&key("attention.head_count_kv"), 2)
+        .f32(&key("attention.layer_norm_rms_epsilon"), 1e-6)
+        .f32(&key("rope.freq_base"), 100.0);
+    if is_qwen3 {
+        file = file.u32(&key("attention.key_length"), head).u32(&key("attention.value_length"), head);
+    }
+    if is_phi3 {
+        file = file.u32(&key("rope.dimension_count"), 6).u32(&key("attention.sliding_window"), 7);
+    }
+    let head = u64::from(head);
     let mut weights = Weights::new(file);
     weights.matrix("token_embd.weight", VOCABULARY, 32);
     weights.vector("output_norm.weight", 32, 1.0);
-    for layer in 0..7 {
+    for layer in 0..2 {
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        weights.vector(&name("attn_norm.weight"), 32, 1.0);
+        weights.vector(&name("ffn_norm.weight"), 32, 1.0);
+        let apart = [("attn_q", 4 * head), ("attn_k", 2 * head), ("attn_v", 2 * head), ("ffn_gate", 64), ("ffn_up", 64)];
+        let fused = [("attn_qkv", 8 * head), ("ffn_up", 128)];
+        for &(part, rows) in if is_phi3 { &fused[..] } else { &apart } {
+            weights.matrix(&name(&format!("{part}.weight")), rows, 32);
+            if architecture == "qwen2" && part.starts_with("attn") {
+                weights.vector(&name(&format!("{part}.bias")), rows, 0.0);
+            }
+        }
+        weights.matrix(&name("attn_output.weight"), 32, 4 * head);
+        weights.matrix(&name("ffn_down.weight"), 32, 64);
+        if is_qwen3 {
+            weights.vector(&name("attn_q_norm.weight"), head, 1.0);
+            weights.vector(&name("attn_k_norm.weight"), head, 1.0);
+        }
+    }
+    if architecture != "qwen2" {
+        weights.matrix("output.weight", VOCABULARY, 32);
+    }
+    weights.file
+}
+
+/// A phi3 with LongRoPE's factors.
+fn phi3_long() -> Builder {
+    let mut weights = Weights::new(decoder("phi3").f32("phi3.rope.scaling.attn_factor", 1.2));
+    weights.vector("rope_factors_short.weight", 3, 1.0);
+    weights.vector("rope_factors_long.weight", 3, 4.0);
+    weights.file
+}
+
+/// A gemma2 of three layers: the second sees everything.
+fn gemma2(window: u32) -> Builder {
+    let file = gemma("gemma2", 3, window).f32("gemma2.final_logit_softcapping", 3.0);
+    gemma_weights(file.f32("gemma2.attn_logit_softcapping", 2.0), 3, false)
+}
+
+/// A gemma3 of seven layers, so that the sixth sees everything, with a window that a short prompt outgrows.
+fn gemma3(window: u32) -> Builder {
+    let file = gemma("gemma3", 7, window).f32("gemma3.rope.freq_base", 1e6);
+    gemma_weights(file.f32("gemma3.final_logit_softcapping", 3.0), 7, true)
+}
+
+fn gemma(architecture: &str, layers: u32, window: u32) -> Builder {
+    let key = |name: &str| format!("{architecture}.{name}");
+    Builder::default()
+        .str("general.architecture", architecture)
+        .u32(&key("block_count"), layers)
+        .u32(&key("embedding_length"), 32)
+        .u32(&key("feed_forward_length"), 64)
+        .u32(&key("attention.head_count"), 4)
+        .u32(&key("attention.head_count_kv"), 1)
+        .u32(&key("attention.key_length"), 16)
+        .u32(&key("attention.sliding_window"), window)
+        .f32(&key("attention.layer_norm_rms_epsilon"), 1e-6)
+}
+
+fn gemma_weights(file: Builder, layers: usize, head_norms: bool) -> Builder {
+    let mut weights = Weights::new(file);
+    weights.matrix("token_embd.weight", VOCABULARY, 32);
+    weights.vector("output_norm.weight", 32, 1.0);
+    for layer in 0..layers {
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
-        for (part, len) in [
-            ("attn_norm", 32),
-            ("attn_q_norm", 16),
-            ("attn_k_norm", 16),
-            ("post_attention_norm", 32),
-            ("ffn_norm", 32),
-            ("post_ffw_norm", 32),
-        ] {
-            weights.vector(&name(part), len, 1.0);
+        for part in ["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"] {
+            weights.vector(&name(part), 32, 1.0);
+        }
+        for part in if head_norms { &["attn_q_norm", "attn_k_norm"][..] } else { &[] } {
+            weights.vector(&name(part), 16, 1.0);
         }
         for (part, rows, columns) in [
             ("attn_q", 64, 32),
@@ -163,7 +232,12 @@ fn step(network: &dyn Network, cache: &mut KvCache, device: &Device, sequences: 
 }
 
 fn load(bytes: &[u8], device: &Device) -> Box<dyn Network> {
-    arch::load(Source { gguf: &Gguf::parse(bytes).unwrap(), packed: None, device }).unwrap()
+    load_for(bytes, 0, device)
+}
+
+/// To serve contexts of up to `context` tokens.
+fn load_for(bytes: &[u8], context: usize, device: &Device) -> Box<dyn Network> {
+    arch::load(Source { gguf: &Gguf::parse(bytes).unwrap(), packed: None, context, device }).unwrap()
 }
 
 /// The logits after `tokens`, computed in chunks of the given lengths.
@@ -184,9 +258,14 @@ const TOLERANCE: f64 = 1e-3;
 
 #[track_caller]
 fn agrees(file: Builder, len: usize) {
+    agrees_for(64, file, len);
+}
+
+#[track_caller]
+fn agrees_for(context: usize, file: Builder, len: usize) {
     let (bytes, device, tokens) = (file.build(), Device::flex(), tokens(len, 3));
-    let got = chunked(&*load(&bytes, &device), &device, &tokens, &[len]);
-    let want = reference::logits(&Gguf::parse(&bytes).unwrap(), &tokens);
+    let got = chunked(&*load_for(&bytes, context, &device), &device, &tokens, &[len]);
+    let want = reference::logits(&Gguf::parse(&bytes).unwrap(), context, &tokens);
     let worst = want.iter().zip(&got).map(|(w, g)| (w - f64::from(*g)).abs()).fold(0.0, f64::max);
     let spread = want.iter().fold(f64::MIN, |a, &b| a.max(b)) - want.iter().fold(f64::MAX, |a, &b| a.min(b));
     assert!(spread > 1.0, "the logits {want:?} tell nothing");
@@ -201,6 +280,82 @@ fn llama_agrees_with_the_reference() {
 #[test]
 fn llama_with_biases_scaling_and_an_output_head_agrees() {
     agrees(llama(true), 21);
+}
+
+#[test]
+fn llama_with_a_window_agrees() {
+    agrees(llama(false).u32("llama.attention.sliding_window", 9), 30);
+    let device = Device::flex();
+    let tokens = tokens(30, 4);
+    let logits = |window| {
+        let file = llama(false).u32("llama.attention.sliding_window", window);
+        chunked(&*load(&file.build(), &device), &device, &tokens, &[30])
+    };
+    assert_eq!(logits(0), logits(30), "a window of 0 is none");
+    assert_ne!(logits(0), logits(9));
+}
+
+#[test]
+fn qwen2_qwen3_and_phi3_agree() {
+    for architecture in ["qwen2", "qwen3", "phi3"] {
+        agrees(decoder(architecture), 30);
+    }
+}
+
+#[test]
+fn yarn_agrees() {
+    for architecture in ["llama", "qwen2", "qwen3"] {
+        let key = |name: &str| format!("{architecture}.rope.scaling.{name}");
+        let file = if architecture == "llama" { llama(false).u32("llama.context_length", 64) } else { decoder(architecture) };
+        agrees(file.str(&key("type"), "yarn").f32(&key("factor"), 4.0), 30);
+    }
+}
+
+#[test]
+fn yarn_takes_its_bounds_and_magnitude_from_the_file() {
+    let device = Device::flex();
+    let tokens = tokens(30, 4);
+    let logits = |file: Builder| chunked(&*load(&file.build(), &device), &device, &tokens, &[30]);
+    let yarn = || decoder("qwen2").str("qwen2.rope.scaling.type", "yarn").f32("qwen2.rope.scaling.factor", 4.0);
+    let usual = logits(yarn());
+    let with = |name: &str, value: f32| logits(yarn().f32(&format!("qwen2.rope.scaling.{name}"), value));
+    assert_eq!(with("yarn_beta_fast", 32.0), usual);
+    assert_eq!(with("yarn_beta_slow", 1.0), usual);
+    assert_ne!(with("yarn_beta_fast", 0.5), usual);
+    assert_ne!(with("yarn_beta_slow", 0.1), usual);
+    // Without extrapolation all that is left is interpolation and the magnitude; a multiplier of 1 takes the magnitude away as well.
+    let file = yarn().f32("qwen2.rope.scaling.yarn_ext_factor", 0.0).f32("qwen2.rope.scaling.yarn_log_multiplier", 1.0);
+    assert_eq!(logits(file), logits(decoder("qwen2").str("qwen2.rope.scaling.type", "linear").f32("qwen2.rope.scaling.factor", 4.0)));
+}
+
+#[test]
+fn longrope_agrees_in_short_and_long_contexts() {
+    for context in [16, 17, 64] {
+        agrees_for(context, phi3_long(), 16);
+    }
+    let (bytes, device, tokens) = (phi3_long().build(), Device::flex(), tokens(16, 4));
+    let logits = |context| chunked(&*load_for(&bytes, context, &device), &device, &tokens, &[16]);
+    assert_eq!(logits(0), logits(64), "as long as it was trained for");
+    assert_eq!(logits(1000), logits(64), "nor longer");
+    assert_ne!(logits(16), logits(64));
+}
+
+#[test]
+fn gemma2_agrees_inside_and_beyond_its_window() {
+    agrees(gemma2(9), 7);
+    agrees(gemma2(9), 40);
+}
+
+#[test]
+fn gemma2_has_caps_and_a_window_where_the_file_is_silent() {
+    let device = Device::flex();
+    let tokens = tokens(30, 4);
+    let logits = |file: Builder| chunked(&*load(&gemma_weights(file, 3, false).build(), &device), &device, &tokens, &[30]);
+    let (score, logit) = ("gemma2.attn_logit_softcapping", "gemma2.final_logit_softcapping");
+    let silent = logits(gemma("gemma2", 3, 9));
+    assert_eq!(silent, logits(gemma("gemma2", 3, 9).f32(score, 50.0).f32(logit, 30.0)));
+    assert_ne!(silent, logits(gemma("gemma2", 3, 9).f32(score, 0.0)), "0 is no cap");
+    assert_ne!(silent, logits(gemma("gemma2", 3, 9).f32(logit, 0.0)), "0 is no cap");
 }
 
 #[test]
@@ -242,7 +397,7 @@ fn weights_are_counted_once_where_the_head_is_the_embedding() {
 #[test]
 fn chunks_and_neighbours_change_no_bit() {
     let device = Device::flex();
-    for bytes in [llama(true).build(), gemma3(9).build()] {
+    for bytes in [llama(true), decoder("qwen3"), phi3_long(), gemma2(9), gemma3(9)].map(Builder::build) {
         let network = load(&bytes, &device);
         let (a, b) = (tokens(33, 5), tokens(17, 6));
         let alone = chunked(&*network, &device, &a, &[33]);
@@ -283,7 +438,7 @@ fn a_chunk_whose_logits_nobody_wants_gives_none() {
 fn refusals_name_the_tensor_or_key() {
     let refuses = |file: Builder, parts: &[&str]| {
         let bytes = file.build();
-        let source = Source { gguf: &Gguf::parse(&bytes).unwrap(), packed: None, device: &Device::flex() };
+        let source = Source { gguf: &Gguf::parse(&bytes).unwrap(), packed: None, context: 0, device: &Device::flex() };
         let error = arch::load(source).expect_err("the file does not fit its metadata").to_string();
         for part in parts {
             assert!(error.contains(part), "{error:?} lacks {part:?}");
@@ -298,7 +453,7 @@ fn refusals_name_the_tensor_or_key() {
             .f32s("token_embd.weight", &[8, 2], &[0.0; 16])
     };
     let llama = || base().str("general.architecture", "llama");
-    refuses(base().str("general.architecture", "mamba"), &["`mamba` is not supported", "llama, gemma3"]);
+    refuses(base().str("general.architecture", "mamba"), &["`mamba` is not supported", "llama, gemma2"]);
     refuses(base(), &["`general.architecture`: missing"]);
     refuses(llama(), &["`llama.attention.head_count`: missing"]);
     let heads = || llama().u32("llama.attention.head_count", 2);
@@ -310,7 +465,8 @@ fn refusals_name_the_tensor_or_key() {
     refuses(heads().u32("llama.rope.dimension_count", 6), &["rope.dimension_count"]);
     refuses(heads().u32("llama.attention.key_length", u32::MAX), &["key_length", "not between"]);
     refuses(heads().u32("llama.expert_count", 8), &["mixture of experts"]);
-    refuses(heads().str("llama.rope.scaling.type", "yarn"), &["`yarn` is not supported"]);
+    refuses(heads().str("llama.rope.scaling.type", "dynamic"), &["`dynamic` is not supported", "yarn"]);
+    refuses(heads().str("llama.rope.scaling.type", "yarn"), &["`llama.context_length`: missing"]);
     refuses(heads().f32("llama.rope.freq_base", 0.0), &["rope.freq_base"]);
     refuses(whole_llama_and("blk.0.attn_q.scale"), &["`blk.0.attn_q.scale`", "is not a part of"]);
     refuses(whole_llama_and("blk.9.attn_q.weight"), &["`blk.9.attn_q.weight`", "is not a part of"]);

@@ -20,17 +20,23 @@ const SHA256: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789
 
 /// A llama of one layer with weights of Q8_0 and F32, written to a folder of its own.
 fn model(test: &str, seed: u64) -> PathBuf {
-    let mut random = Random(seed);
-    let mut file = Builder::default()
-        .str("general.architecture", "llama")
-        .u32("llama.block_count", 1)
-        .u32("llama.embedding_length", 32)
-        .u32("llama.feed_forward_length", 64)
-        .u32("llama.attention.head_count", 2)
-        .f32("llama.attention.layer_norm_rms_epsilon", 1e-5);
     let matrices =
         [("attn_q", 32, 32), ("attn_k", 32, 32), ("attn_v", 32, 32), ("attn_output", 32, 32), ("ffn_gate", 64, 32), ("ffn_up", 64, 32)];
-    for (name, rows, columns) in matrices {
+    model_of("llama", 4, &matrices, test, seed)
+}
+
+fn model_of(architecture: &str, kv_heads: u32, matrices: &[(&str, usize, usize)], test: &str, seed: u64) -> PathBuf {
+    let mut random = Random(seed);
+    let key = |name: &str| format!("{architecture}.{name}");
+    let mut file = Builder::default()
+        .str("general.architecture", architecture)
+        .u32(&key("block_count"), 1)
+        .u32(&key("embedding_length"), 32)
+        .u32(&key("feed_forward_length"), 64)
+        .u32(&key("attention.head_count"), 4)
+        .u32(&key("attention.head_count_kv"), kv_heads)
+        .f32(&key("attention.layer_norm_rms_epsilon"), 1e-5);
+    for &(name, rows, columns) in matrices {
         let block = |_| {
             let mut block = vec![0x00, 0x1c]; // 2^-8
             block.extend((0..32).map(|_| random.next() as u8));
@@ -59,7 +65,7 @@ fn logits(path: &Path, sha256: Option<&str>) -> Vec<f32> {
     let file = MappedFile::open(path).unwrap();
     let gguf = Gguf::parse(&file).unwrap();
     let packed = sha256.map(|sha256| Packed::open(&gguf, path, sha256).unwrap());
-    let network = arch::load(Source { gguf: &gguf, packed: packed.as_ref(), device: &device }).unwrap();
+    let network = arch::load(Source { gguf: &gguf, packed: packed.as_ref(), context: 0, device: &device }).unwrap();
     // What the network holds must live without these.
     drop((packed, file));
     let batch = Batch { tokens: vec![3, 1, 41], positions: vec![0, 1, 2], sequences: vec![0; 3], tables: vec![vec![0]], outputs: vec![2] };
@@ -82,6 +88,18 @@ fn weights_are_repacked_once_and_compute_the_same_bits() {
     assert_eq!(logits(&path, Some(SHA256)), plain);
     assert_eq!(fs::metadata(tiles(&path)).unwrap().modified().unwrap(), made.modified().unwrap(), "made anew");
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "something else was left there");
+}
+
+#[test]
+fn parts_of_fused_matrices_are_taken_where_they_lie() {
+    // With a single key-value head its rows are half a tile, so that parts must be repacked.
+    for (kv_heads, rows) in [(4, 96), (2, 64), (1, 48)] {
+        let matrices = [("attn_qkv", rows, 32), ("attn_output", 32, 32), ("ffn_up", 128, 32)];
+        let path = model_of("phi3", kv_heads, &matrices, &format!("fused-{kv_heads}"), 4);
+        let plain = logits(&path, None);
+        assert_eq!(logits(&path, Some(SHA256)), plain, "{kv_heads} key-value heads");
+        assert_eq!(logits(&path, Some(SHA256)), plain, "{kv_heads} key-value heads, mapped again");
+    }
 }
 
 #[test]

@@ -75,6 +75,22 @@ fn special_tokens_stand_where_the_flags_say() {
 }
 
 #[test]
+fn words_say_what_begins_a_text_where_the_file_does_not() {
+    let bpe = |pre: &str| {
+        let file = Builder::default().str("tokenizer.ggml.model", "gpt2").str("tokenizer.ggml.pre", pre);
+        let file = file.strings("tokenizer.ggml.tokens", &["a", "<|endoftext|>"]).strings("tokenizer.ggml.merges", &[]);
+        file.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 1)
+    };
+    let begun = |file: Builder| open(file).unwrap().encode("a", true, false).unwrap() == [1, 0];
+    // Llama 3 and Mistral's later models begin with their token; Qwen, Phi 4 and Phi 4 mini with nothing.
+    let names = ["llama-bpe", "tekken", "qwen2", "dbrx", "gpt-4o"];
+    assert_eq!(names.map(|pre| begun(bpe(pre))), [true, true, false, false, false]);
+    for on in [true, false] {
+        assert_eq!(names.map(|pre| begun(flag(bpe(pre), "tokenizer.ggml.add_bos_token", on))), [on; 5]);
+    }
+}
+
+#[test]
 fn phi_3_swallows_space_after_special_tokens() {
     let tokenizer = open(flag(small().str("general.name", "Phi-3 mini"), "tokenizer.ggml.add_space_prefix", false)).unwrap();
     assert_eq!(tokenizer.encode("</s> \n a<s> a", false, true).unwrap(), [2, 4, 1, 6]);

@@ -5,7 +5,7 @@ mod oracle;
 mod server;
 
 pub use http::{Response, Sse, delta, request, stream};
-pub use oracle::{Case, Generated, OracleResult, oracle};
+pub use oracle::{Case, Generated, OracleResult, Prompt, oracle};
 pub use server::{Server, Shape, binary, free_address};
 
 use std::path::{Path, PathBuf};

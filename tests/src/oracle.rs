@@ -14,10 +14,19 @@ use crate::{root, test_data};
 /// A question to the oracle.
 #[derive(Debug, Clone)]
 pub enum Case {
-    /// The greedy continuation of a text, of this many tokens.
-    Greedy(String, usize),
+    /// The greedy continuation, of this many tokens.
+    Greedy(Prompt, usize),
     /// The logits after these tokens.
     Logits(Vec<u32>),
+}
+
+/// What is continued.
+#[derive(Debug, Clone)]
+pub enum Prompt {
+    /// A text, which the oracle tokenizes.
+    Text(String),
+    /// Tokens as they are.
+    Tokens(Vec<u32>),
 }
 
 /// A token that the oracle chose.
@@ -52,7 +61,8 @@ pub fn oracle(model: &Path, cases: &[Case]) -> Option<Vec<OracleResult>> {
     let cases: Vec<_> = cases
         .iter()
         .map(|case| match case {
-            Case::Greedy(text, count) => json!({"text": text, "generate": count}),
+            Case::Greedy(Prompt::Text(text), count) => json!({"text": text, "generate": count}),
+            Case::Greedy(Prompt::Tokens(tokens), count) => json!({"tokens": tokens, "generate": count}),
             Case::Logits(tokens) => json!({"tokens": tokens, "logits": true}),
         })
         .collect();

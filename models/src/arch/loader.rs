@@ -5,10 +5,11 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
     fmt::Display,
+    ops::Range,
 };
 
 use burn::tensor::{Tensor, TensorData};
-use hearth_kernels::{KvShape, Linear};
+use hearth_kernels::{AttentionShape, KvShape, Linear};
 
 use super::{Projection, Source};
 use crate::gguf::{Gguf, GgufError, TensorInfo};
@@ -40,6 +41,9 @@ impl Sizes {
     }
 }
 
+/// A tensor and its bytes.
+type Taken<'a> = (&'a TensorInfo, Cow<'a, [u8]>);
+
 /// A GGUF being taken apart for one architecture.
 pub(super) struct Loader<'a> {
     source: Source<'a>,
@@ -63,6 +67,17 @@ impl<'a> Loader<'a> {
         self.source.gguf
     }
 
+    /// The longest context that the model was trained for, in tokens.
+    pub(super) fn trained_context(&self) -> Result<usize, GgufError> {
+        self.size("context_length", usize::MAX)
+    }
+
+    /// The longest context that will be asked for, in tokens.
+    pub(super) fn context(&self) -> Result<usize, GgufError> {
+        let trained = self.trained_context()?;
+        Ok(if self.source.context == 0 { trained } else { self.source.context.min(trained) })
+    }
+
     /// A float, or `default` when the file does not say.
     pub(super) fn f32_or(&self, name: &str, default: f32) -> Result<f32, GgufError> {
         Ok(self.source.gguf.opt_f32(&self.key(name))?.unwrap_or(default))
@@ -84,13 +99,29 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Refuses a hyperparameter that changes the computation in a way that is not built here.
-    pub(super) fn refuse(&self, name: &str, what: &str) -> Result<(), GgufError> {
-        let key = self.key(name);
-        match self.source.gguf.get(&key) {
-            None => Ok(()),
-            Some(_) => Err(GgufError::Metadata { key, problem: format!("{what} is not supported") }),
+    /// What scores or logits are softly capped at, where they are: 0 stands for no cap.
+    pub(super) fn cap(&self, name: &str, default: f32) -> Result<Option<f32>, GgufError> {
+        match self.f32_or(name, default)? {
+            0.0 => Ok(None),
+            cap if cap.is_finite() => Ok(Some(cap)),
+            cap => Err(GgufError::Metadata { key: self.key(name), problem: format!("{cap} is no number to cap at") }),
         }
+    }
+
+    /// How many positions a row of a layer with a sliding window sees: 0 stands for no window.
+    pub(super) fn window(&self, default: usize) -> Result<Option<usize>, GgufError> {
+        let window = self.source.gguf.opt_u32(&self.key("attention.sliding_window"))?.map_or(default, |window| window as usize);
+        Ok((window > 0).then_some(window))
+    }
+
+    /// Attention over all positions, its scores multiplied by `1/√scaled_by` where the file names no other scale.
+    pub(super) fn attention(&self, sizes: &Sizes, scaled_by: usize) -> Result<AttentionShape, GgufError> {
+        let &Sizes { heads, kv_heads, head_dim, .. } = sizes;
+        let scale = match self.f32_or("attention.scale", 0.0)? {
+            0.0 => (scaled_by as f32).sqrt().recip(),
+            scale => scale,
+        };
+        Ok(AttentionShape { heads, kv_heads, head_dim, scale, cap: None, window: None })
     }
 
     pub(super) fn sizes(&self) -> Result<Sizes, GgufError> {
@@ -135,51 +166,37 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// RoPE's angles a position: `base^(-2i/rotated) · scale / factorᵢ`, with the factors of the tensor `rope_freqs.weight` where the file has it (llama 3's long context).
-    pub(super) fn rope_frequencies(&self, rotated: usize, base: f32, scale: f32) -> Result<Tensor<1>, GgufError> {
-        let name = "rope_freqs.weight";
-        let factors = match self.source.gguf.tensors.contains_key(name) {
-            true => self.floats(name, rotated / 2)?,
-            false => vec![1.0; rotated / 2],
-        };
-        let angle = |(i, factor): (usize, &f32)| {
-            let exponent = -((2 * i) as f64) / rotated as f64;
-            (f64::from(base).powf(exponent) * f64::from(scale) / f64::from(*factor)) as f32
-        };
-        let frequencies: Vec<f32> = factors.iter().enumerate().map(angle).collect();
-        if !frequencies.iter().all(|f| f.is_finite()) {
-            return Err(GgufError::Metadata { key: self.key("rope.freq_base"), problem: "the RoPE frequencies are not finite".into() });
-        }
-        Ok(self.upload(frequencies))
-    }
-
-    /// What positions are multiplied by for a context longer than that of the first training: RoPE's linear scaling.
-    pub(super) fn rope_scale(&self) -> Result<f32, GgufError> {
-        let key = self.key("rope.scaling.type");
-        match self.source.gguf.opt_str(&key)? {
-            None | Some("none" | "linear") => {}
-            Some(other) => {
-                return Err(GgufError::Metadata { key, problem: format!("RoPE scaling by `{other}` is not supported, only `linear`") });
-            }
-        }
-        self.refuse("rope.scaling.attn_factor", "scaling attention for RoPE")?;
-        // `rope.scale_linear` is the factor's name in old files; 0 means none.
-        let factor = match self.source.gguf.opt_f32(&self.key("rope.scaling.factor"))? {
-            Some(factor) => factor,
-            None => self.f32_or("rope.scale_linear", 0.0)?,
-        };
-        Ok(if factor == 0.0 { 1.0 } else { 1.0 / factor })
-    }
-
     /// A weight matrix `[rows, columns]`.
     pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Linear, GgufError> {
-        let (info, bytes) = self.take(name, &[columns as u64, rows as u64])?;
-        let packed = self.source.packed.and_then(|packed| packed.matrix(name, info.ty, rows, columns));
+        let taken = self.take(name, &[columns as u64, rows as u64])?;
+        self.rows(name, &taken, [rows, columns], 0..rows)
+    }
+
+    /// Some consecutive rows of a weight matrix `[all, columns]` that was taken, which lie together in it.
+    fn rows(&self, name: &str, taken: &Taken<'_>, [all, columns]: [usize; 2], range: Range<usize>) -> Result<Linear, GgufError> {
+        let (info, bytes) = taken;
+        let packed = self.source.packed.and_then(|packed| packed.rows(name, info.ty, [all, columns], range.clone()));
+        let row_bytes = bytes.len() / all.max(1);
         let linear = packed
-            .unwrap_or_else(|| Linear::new(info.ty, &bytes, rows, columns, self.source.device))
+            .unwrap_or_else(|| {
+                let bytes = &bytes[range.start * row_bytes..range.end * row_bytes];
+                Linear::new(info.ty, bytes, range.len(), columns, self.source.device)
+            })
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
         self.uploaded.update(|sum| sum + linear.bytes());
         Ok(linear)
+    }
+
+    /// The projections that the file keeps as one matrix `<name>.weight`, one below the other, each of so many rows.
+    pub(super) fn fused<const N: usize>(&self, name: &str, rows: [usize; N], columns: usize) -> Result<[Projection; N], GgufError> {
+        let (name, all) = (format!("{name}.weight"), rows.iter().sum::<usize>());
+        let taken = self.take(&name, &[columns as u64, all as u64])?;
+        let (mut start, mut parts) = (0, Vec::with_capacity(N));
+        for rows in rows {
+            parts.push(Projection { weight: self.rows(&name, &taken, [all, columns], start..start + rows)?, bias: None });
+            start += rows;
+        }
+        Ok(parts.try_into().expect("one for each"))
     }
 
     /// A weight matrix `<name>.weight`, with `<name>.bias` where the file has one.
@@ -203,14 +220,14 @@ impl<'a> Loader<'a> {
         Ok(self.upload(self.floats(name, len)?))
     }
 
-    fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
+    pub(super) fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
         let (info, bytes) = self.take(name, &[len as u64])?;
         let mut values = vec![0.0; len];
         info.ty.dequantize(&bytes, &mut values);
         Ok(values)
     }
 
-    fn upload(&self, values: Vec<f32>) -> Tensor<1> {
+    pub(super) fn upload(&self, values: Vec<f32>) -> Tensor<1> {
         let len = values.len();
         self.uploaded.update(|sum| sum + len * size_of::<f32>());
         Tensor::from_data(TensorData::new(values, [len]), self.source.device)
@@ -224,7 +241,7 @@ impl<'a> Loader<'a> {
     }
 
     /// A tensor of exactly these dimensions (columns first, as GGUF has them).
-    fn take(&self, name: &str, dimensions: &[u64]) -> Result<(&'a TensorInfo, Cow<'a, [u8]>), GgufError> {
+    fn take(&self, name: &str, dimensions: &[u64]) -> Result<Taken<'a>, GgufError> {
         let info = self.find(name)?;
         // Some converters write trailing dimensions of 1.
         let significant = info.dimensions.iter().rposition(|&d| d != 1).map_or(0, |last| last + 1);

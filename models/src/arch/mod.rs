@@ -1,8 +1,16 @@
-//! The supported architectures, a flat file each, named as GGUF's `general.architecture` names them.
+//! The supported architectures, a flat file each, named as GGUF's `general.architecture` names them. What some have in common is said once, in `decoder.rs` and
+//! `gemma.rs`.
 
+mod decoder;
+mod gemma;
+mod gemma2;
 mod gemma3;
 mod llama;
 mod loader;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod rope;
 
 use burn::tensor::{Device, Tensor};
 use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
@@ -10,7 +18,7 @@ use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
 use crate::{ModelError, Packed, gguf::Gguf};
 
 /// The architectures that [`load`] knows.
-pub const ARCHITECTURES: [&str; 2] = ["llama", "gemma3"];
+pub const ARCHITECTURES: [&str; 6] = ["llama", "gemma2", "gemma3", "phi3", "qwen2", "qwen3"];
 
 /// A model's forward pass.
 pub trait Network: Send + std::fmt::Debug {
@@ -34,6 +42,8 @@ pub struct Source<'a> {
     pub gguf: &'a Gguf<'a>,
     /// Its matrices as the CPU's kernels read them, if they are there: what is missing in them is repacked in memory.
     pub packed: Option<&'a Packed>,
+    /// The longest context that will be asked for, in tokens; 0 for the one that the model was trained for. LongRoPE has other factors for a long context.
+    pub context: usize,
     /// Where the weights go. `packed` is for the CPU alone.
     pub device: &'a Device,
 }
@@ -44,8 +54,12 @@ pub struct Source<'a> {
 /// [`ModelError::Architecture`] for one that is not supported, [`ModelError::Gguf`] when metadata or tensors do not make up a whole one.
 pub fn load(source: Source<'_>) -> Result<Box<dyn Network>, ModelError> {
     match source.gguf.get_str("general.architecture")? {
-        "llama" => Ok(Box::new(llama::Llama::load(source)?)),
-        "gemma3" => Ok(Box::new(gemma3::Gemma3::load(source)?)),
+        "llama" => Ok(Box::new(llama::load(source)?)),
+        "gemma2" => Ok(Box::new(gemma2::load(source)?)),
+        "gemma3" => Ok(Box::new(gemma3::load(source)?)),
+        "phi3" => Ok(Box::new(phi3::load(source)?)),
+        "qwen2" => Ok(Box::new(qwen2::load(source)?)),
+        "qwen3" => Ok(Box::new(qwen3::load(source)?)),
         other => Err(ModelError::Architecture(format!(
             "the architecture `{}` is not supported; supported are {}",
             other.chars().take(80).collect::<String>(),

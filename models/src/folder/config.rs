@@ -1,4 +1,4 @@
-//! `config.json`: the values that hyperparameters are made of, each by its type, and null as good as left out.
+//! `config.json`: the values that hyperparameters are made of, each by its type, and null as good as left out where nothing else is said.
 
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,11 @@ impl Config {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Whether null stands at `key`, where that is not as good as left out.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        self.object.get(key).is_some_and(Value::is_null)
     }
 
     /// Whether nothing stands at `key`, or an array of nothing.

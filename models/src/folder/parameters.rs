@@ -147,9 +147,10 @@ fn window(config: &Config) -> Result<Option<u32>, FolderError> {
     Ok(config.opt_u32("sliding_window")?.filter(|window| used && *window > 0))
 }
 
-/// Whether the architecture has windows. For the others the context is no longer than the window, within which there is no difference.
-fn windows_are_computed(architecture: &str) -> bool {
-    matches!(architecture, "gemma2" | "gemma3" | "phi3")
+/// Whether a model's window bounds its context: where windows are not computed, all is as it should be within one. Gemma's are computed; Phi 3's files name one that
+/// the model was not reliably trained with, and it is left out.
+fn bounds_context(architecture: &str) -> bool {
+    !matches!(architecture, "gemma2" | "gemma3" | "phi3")
 }
 
 fn gemma(writer: &mut Writer<'_>, config: &Config, layers: usize, window: Option<u32>) -> Result<(), FolderError> {
@@ -171,8 +172,11 @@ fn gemma(writer: &mut Writer<'_>, config: &Config, layers: usize, window: Option
     let scaled_by = config.opt_f64("query_pre_attn_scalar")?.unwrap_or(256.0) as f32;
     writer.f32("attention.scale", f64::from(scaled_by.sqrt().recip()));
     for name in ["attn_logit_softcapping", "final_logit_softcapping"] {
-        if let Some(cap) = config.opt_f64(name)? {
-            writer.f32(name, cap);
+        // No cap where it says null, the architecture's own where it says nothing.
+        match config.opt_f64(name)? {
+            Some(cap) => writer.f32(name, cap),
+            None if config.is_null(name) => writer.f32(name, 0.0),
+            None => {}
         }
     }
     Ok(())
@@ -253,15 +257,14 @@ fn rope(writer: &mut Writer<'_>, config: &Config, head_dim: u32) -> Result<Vec<(
                 None => config.u32("max_position_embeddings")?,
             };
             writer.u32("rope.scaling.original_context_length", original);
-            for (theirs, ours) in [
-                ("extrapolation_factor", "rope.scaling.yarn_ext_factor"),
-                ("attention_factor", "rope.scaling.yarn_attn_factor"),
-                ("beta_fast", "rope.scaling.yarn_beta_fast"),
-                ("beta_slow", "rope.scaling.yarn_beta_slow"),
-            ] {
+            for (theirs, ours) in [("beta_fast", "rope.scaling.yarn_beta_fast"), ("beta_slow", "rope.scaling.yarn_beta_slow")] {
                 if let Some(value) = rope.opt_f64(theirs)? {
                     writer.f32(ours, value);
                 }
+            }
+            // GGUF's factor goes on top of what follows from the scaling; Hugging Face's stands for both.
+            if let Some(magnitude) = rope.opt_f64("attention_factor")? {
+                writer.f32("rope.scaling.attn_factor", magnitude / (0.1 * rope.f64("factor")?.max(1.0).ln() + 1.0));
             }
             Ok(Vec::new())
         }
@@ -410,6 +413,23 @@ mod tests {
     }
 
     #[test]
+    fn yarns_magnitude_is_told_as_what_it_has_beyond_its_own() {
+        let yarn = |more: Value| {
+            with(
+                base(),
+                json!({"rope_scaling": with(json!({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}), more)}),
+            )
+        };
+        let has = |config: Value, expected: &[(&str, &str)]| has("Qwen2ForCausalLM", config, expected);
+        has(yarn(json!({})), &[("qwen2.rope.scaling.factor", "F64(4.0)"), ("qwen2.rope.scaling.original_context_length", "U64(1024)")]);
+        has(
+            yarn(json!({"attention_factor": 0.1 * 4_f64.ln() + 1.0, "beta_fast": 16})),
+            &[("qwen2.rope.scaling.attn_factor", "F64(1.0)"), ("qwen2.rope.scaling.yarn_beta_fast", "F64(16.0)")],
+        );
+        assert!(!keys("Qwen2ForCausalLM", yarn(json!({}))).contains_key("qwen2.rope.scaling.attn_factor"));
+    }
+
+    #[test]
     fn llama_3s_factors_are_those_of_its_paper() {
         let scaling = json!({"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192});
         let config = with(base(), json!({"head_dim": 64, "rope_theta": 500_000.0, "rope_scaling": scaling}));
@@ -426,7 +446,7 @@ mod tests {
         let gemma = with(
             base(),
             json!({
-                "head_dim": 16, "query_pre_attn_scalar": 64, "sliding_window": 32, "final_logit_softcapping": 30.0, "attn_logit_softcapping": 50.0,
+                "head_dim": 16, "query_pre_attn_scalar": 64, "sliding_window": 32, "final_logit_softcapping": null, "attn_logit_softcapping": 50.0,
                 "hidden_activation": "gelu_pytorch_tanh"
             }),
         );
@@ -437,7 +457,7 @@ mod tests {
                 ("gemma2.attention.scale", "F64(0.125)"),
                 ("gemma2.attention.sliding_window", "U64(32)"),
                 ("gemma2.attn_logit_softcapping", "F64(50.0)"),
-                ("gemma2.final_logit_softcapping", "F64(30.0)"),
+                ("gemma2.final_logit_softcapping", "F64(0.0)"),
                 ("gemma2.context_length", "U64(4096)"),
             ],
         );

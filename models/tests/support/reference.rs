@@ -1,16 +1,19 @@
-//! The two architectures once more, one position at a time in plain f64 loops from their papers' formulas: slow, and with nothing in common with the kernels.
+//! The architectures once more, one position at a time in plain f64 loops from their papers' formulas: slow, and with nothing in common with the kernels.
+
+use std::f64::consts::TAU;
 
 use hearth_models::gguf::Gguf;
 
 struct Reference<'a> {
     gguf: &'a Gguf<'a>,
-    is_gemma: bool,
+    architecture: &'a str,
+    /// The longest context to be served.
+    context: usize,
 }
 
-/// The logits after the last of `tokens`.
-pub fn logits(gguf: &Gguf<'_>, tokens: &[u32]) -> Vec<f64> {
-    let is_gemma = gguf.get_str("general.architecture").unwrap() == "gemma3";
-    Reference { gguf, is_gemma }.logits(tokens)
+/// The logits after the last of `tokens`, of a model that serves contexts of up to `context` tokens.
+pub fn logits(gguf: &Gguf<'_>, context: usize, tokens: &[u32]) -> Vec<f64> {
+    Reference { gguf, architecture: gguf.get_str("general.architecture").unwrap(), context }.logits(tokens)
 }
 
 fn product(weight: &[f64], x: &[f64]) -> Vec<f64> {
@@ -23,13 +26,11 @@ fn add(x: &mut [f64], y: &[f64]) {
 
 impl Reference<'_> {
     fn size(&self, key: &str) -> Option<usize> {
-        let architecture = self.gguf.get_str("general.architecture").unwrap();
-        self.gguf.opt_u32(&format!("{architecture}.{key}")).unwrap().map(|v| v as usize)
+        self.gguf.opt_u32(&format!("{}.{key}", self.architecture)).unwrap().map(|v| v as usize)
     }
 
     fn float(&self, key: &str) -> Option<f64> {
-        let architecture = self.gguf.get_str("general.architecture").unwrap();
-        self.gguf.opt_f32(&format!("{architecture}.{key}")).unwrap().map(f64::from)
+        self.gguf.opt_f32(&format!("{}.{key}", self.architecture)).unwrap().map(f64::from)
     }
 
     fn tensor(&self, name: &str) -> Option<Vec<f64>> {
@@ -39,8 +40,14 @@ impl Reference<'_> {
         Some(values.into_iter().map(f64::from).collect())
     }
 
+    fn is_gemma(&self) -> bool {
+        self.architecture.starts_with("gemma")
+    }
+
+    /// `x` as it is where the file has no such norm.
     fn norm(&self, x: &[f64], weight: &str) -> Vec<f64> {
-        let (weight, eps) = (self.tensor(weight).unwrap(), self.float("attention.layer_norm_rms_epsilon").unwrap());
+        let Some(weight) = self.tensor(weight) else { return x.to_vec() };
+        let eps = self.float("attention.layer_norm_rms_epsilon").unwrap();
         let normed = x.chunks(weight.len()).flat_map(|group| {
             let mean = group.iter().map(|v| v * v).sum::<f64>() / group.len() as f64;
             group.iter().zip(&weight).map(|(v, w)| v / (mean + eps).sqrt() * w).collect::<Vec<_>>()
@@ -48,34 +55,61 @@ impl Reference<'_> {
         normed.collect()
     }
 
-    fn project(&self, name: &str, x: &[f64]) -> Vec<f64> {
-        let mut y = product(&self.tensor(&format!("{name}.weight")).unwrap(), x);
-        if let Some(bias) = self.tensor(&format!("{name}.bias")) {
+    /// The product with `<name>.weight`; with some rows of `<fused>.weight` where the file has that.
+    fn project(&self, layer: usize, part: &str, fused: &str, rows: std::ops::Range<usize>, x: &[f64]) -> Vec<f64> {
+        let tensor = |part: &str, kind: &str| self.tensor(&format!("blk.{layer}.{part}.{kind}"));
+        let fused = tensor(fused, "weight").filter(|_| self.architecture == "phi3");
+        let weight = fused.map_or_else(|| tensor(part, "weight").unwrap(), |all| all[rows.start * x.len()..rows.end * x.len()].to_vec());
+        let mut y = product(&weight, x);
+        if let Some(bias) = tensor(part, "bias") {
             add(&mut y, &bias);
         }
         y
     }
 
-    /// A sliding-window layer?
-    fn is_local(&self, layer: usize) -> bool {
-        let period = self.size("attention.sliding_window_pattern").unwrap_or(6);
-        self.size("attention.sliding_window").is_some_and(|window| window > 0) && layer % period + 1 < period
+    /// A layer's sliding window.
+    fn window(&self, layer: usize) -> Option<usize> {
+        let period = match self.architecture {
+            "llama" => usize::MAX,
+            "gemma2" => self.size("attention.sliding_window_pattern").unwrap_or(2),
+            "gemma3" => self.size("attention.sliding_window_pattern").unwrap_or(6),
+            _ => return None,
+        };
+        self.size("attention.sliding_window").filter(|&window| window > 0 && layer % period + 1 < period)
+    }
+
+    /// Radians that a position turns pair `i` of a head by, and what it is stretched by.
+    fn angle(&self, i: usize, rotated: usize, layer: usize) -> (f64, f64) {
+        let turn = |base: f64| base.powf(-2.0 * i as f64 / rotated as f64);
+        if self.architecture == "gemma3" && self.window(layer).is_some() {
+            return (turn(10_000.0), 1.0);
+        }
+        let base = self.float("rope.freq_base").unwrap_or(10_000.0);
+        let original = self.size("rope.scaling.original_context_length").or(self.size("context_length")).unwrap_or(0) as f64;
+        let list = if self.context as f64 > original { "rope_factors_long.weight" } else { "rope_factors_short.weight" };
+        let factors = self.tensor("rope_freqs.weight").or(self.tensor(list));
+        let turn = turn(base) / factors.map_or(1.0, |factors| factors[i]);
+        let factor = self.float("rope.scaling.factor").unwrap_or(1.0);
+        let magnitude = self.float("rope.scaling.attn_factor").unwrap_or(1.0);
+        if self.gguf.opt_str(&format!("{}.rope.scaling.type", self.architecture)).unwrap() != Some("yarn") {
+            return (turn / factor, magnitude);
+        }
+        // The pair of which the wave is as long as a part of the original context.
+        let pair = |part: f64| rotated as f64 * (original / part / TAU).ln() / (2.0 * base.ln());
+        let (first, last) = (pair(32.0).floor().max(0.0), pair(1.0).ceil());
+        let slow = ((i as f64 - first) / (last - first)).clamp(0.0, 1.0);
+        (slow * turn / factor + (1.0 - slow) * turn, magnitude * (1.0 + 0.1 * factor.ln()))
     }
 
     fn rotate(&self, x: &mut [f64], head_dim: usize, position: usize, layer: usize) {
         let rotated = self.size("rope.dimension_count").unwrap_or(head_dim);
-        let (base, scale) = match self.is_local(layer) {
-            true => (10_000.0, 1.0),
-            false => (self.float("rope.freq_base").unwrap_or(10_000.0), 1.0 / self.float("rope.scaling.factor").unwrap_or(1.0)),
-        };
-        let factors = self.tensor("rope_freqs.weight");
-        for head in x.chunks_mut(head_dim) {
-            for i in 0..rotated / 2 {
-                let factor = factors.as_ref().map_or(1.0, |f| f[i]);
-                let angle = position as f64 * scale * base.powf(-2.0 * i as f64 / rotated as f64) / factor;
-                let (a, b) = if self.is_gemma { (i, i + rotated / 2) } else { (2 * i, 2 * i + 1) };
+        for i in 0..rotated / 2 {
+            let (angle, magnitude) = self.angle(i, rotated, layer);
+            let (sin, cos) = (position as f64 * angle).sin_cos();
+            let (a, b) = if self.architecture == "llama" { (2 * i, 2 * i + 1) } else { (i, i + rotated / 2) };
+            for head in x.chunks_mut(head_dim) {
                 let (x, y) = (head[a], head[b]);
-                (head[a], head[b]) = (x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos());
+                (head[a], head[b]) = (magnitude * (x * cos - y * sin), magnitude * (x * sin + y * cos));
             }
         }
     }
@@ -86,32 +120,32 @@ impl Reference<'_> {
         let head_dim = self.size("attention.key_length").unwrap_or(width / heads);
         let embedding = self.tensor("token_embd.weight").unwrap();
         let mut rows: Vec<Vec<f64>> = tokens.iter().map(|&t| embedding[t as usize * width..][..width].to_vec()).collect();
-        if self.is_gemma {
+        if self.is_gemma() {
             rows.iter_mut().flatten().for_each(|v| *v *= (width as f64).sqrt());
         }
+        let (wide, narrow, hidden) = (heads * head_dim, kv_heads * head_dim, self.size("feed_forward_length").unwrap());
+        let cap = self.float("attn_logit_softcapping");
         for layer in 0..self.size("block_count").unwrap() {
             let name = |part: &str| format!("blk.{layer}.{part}");
             let (mut keys, mut values) = (vec![], vec![]);
             for (position, x) in rows.iter_mut().enumerate() {
                 let normed = self.norm(x, &name("attn_norm.weight"));
-                let (mut q, mut k) = (self.project(&name("attn_q"), &normed), self.project(&name("attn_k"), &normed));
-                if self.is_gemma {
-                    q = self.norm(&q, &name("attn_q_norm.weight"));
-                    k = self.norm(&k, &name("attn_k_norm.weight"));
-                }
+                let part = |part: &str, rows: std::ops::Range<usize>| self.project(layer, part, "attn_qkv", rows, &normed);
+                let mut q = self.norm(&part("attn_q", 0..wide), &name("attn_q_norm.weight"));
+                let mut k = self.norm(&part("attn_k", wide..wide + narrow), &name("attn_k_norm.weight"));
                 self.rotate(&mut q, head_dim, position, layer);
                 self.rotate(&mut k, head_dim, position, layer);
                 keys.push(k);
-                values.push(self.project(&name("attn_v"), &normed));
+                values.push(part("attn_v", wide + narrow..wide + 2 * narrow));
 
-                let first = match self.size("attention.sliding_window") {
-                    Some(window) if self.is_local(layer) => (position + 1).saturating_sub(window),
-                    _ => 0,
-                };
+                let first = self.window(layer).map_or(0, |window| (position + 1).saturating_sub(window));
                 let mut attended = vec![];
                 for (head, q) in q.chunks(head_dim).enumerate() {
                     let part = head / (heads / kv_heads) * head_dim..(head / (heads / kv_heads) + 1) * head_dim;
-                    let score = |k: &Vec<f64>| (product(&k[part.clone()], q)[0] / (head_dim as f64).sqrt()).exp();
+                    let score = |k: &Vec<f64>| {
+                        let score = product(&k[part.clone()], q)[0] / (head_dim as f64).sqrt();
+                        cap.map_or(score, |cap| cap * (score / cap).tanh()).exp()
+                    };
                     let scores: Vec<f64> = keys[first..].iter().map(score).collect();
                     let sum: f64 = scores.iter().sum();
                     let mut mix = vec![0.0; head_dim];
@@ -120,20 +154,15 @@ impl Reference<'_> {
                     }
                     attended.extend(mix);
                 }
-                let mut y = self.project(&name("attn_output"), &attended);
-                if self.is_gemma {
-                    y = self.norm(&y, &name("post_attention_norm.weight"));
-                }
-                add(x, &y);
+                let y = self.project(layer, "attn_output", "", 0..0, &attended);
+                add(x, &self.norm(&y, &name("post_attention_norm.weight")));
 
                 let normed = self.norm(x, &name("ffn_norm.weight"));
-                let (gate, up) = (self.project(&name("ffn_gate"), &normed), self.project(&name("ffn_up"), &normed));
-                let hidden: Vec<f64> = gate.iter().zip(up).map(|(&g, u)| self.activate(g) * u).collect();
-                let mut y = self.project(&name("ffn_down"), &hidden);
-                if self.is_gemma {
-                    y = self.norm(&y, &name("post_ffw_norm.weight"));
-                }
-                add(x, &y);
+                let gate = self.project(layer, "ffn_gate", "ffn_up", 0..hidden, &normed);
+                let up = self.project(layer, "ffn_up", "ffn_up", hidden..2 * hidden, &normed);
+                let gated: Vec<f64> = gate.iter().zip(up).map(|(&g, u)| self.activate(g) * u).collect();
+                let y = self.project(layer, "ffn_down", "", 0..0, &gated);
+                add(x, &self.norm(&y, &name("post_ffw_norm.weight")));
             }
         }
         let normed = self.norm(rows.last().unwrap(), "output_norm.weight");
@@ -145,7 +174,7 @@ impl Reference<'_> {
     }
 
     fn activate(&self, x: f64) -> f64 {
-        match self.is_gemma {
+        match self.is_gemma() {
             true => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
             false => x / (1.0 + (-x).exp()),
         }

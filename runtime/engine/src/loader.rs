@@ -43,13 +43,13 @@ impl Shared {
         let file = File::open(path).map_err(|error| unreadable(path, &error))?;
         let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
         self.check_weights(bytes)?;
-        Model::open(path, sha256, &self.device.device).map_err(|error| failed(error.to_string()))
+        Model::open(path, sha256, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     fn read_folder(&self, path: &Path) -> Result<Model, Error> {
         let folder = Folder::open(path, self.options.quantize).map_err(|error| failed(error.to_string()))?;
         self.check_weights(folder.weight_bytes())?;
-        Model::from_folder(&folder, &self.device.device).map_err(|error| failed(error.to_string()))
+        Model::from_folder(&folder, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     /// Loads a GGUF from its bytes, or finds the model that has been loaded from the same.
@@ -61,7 +61,7 @@ impl Shared {
             }
             self.check_weights(bytes.len() as u64)?;
             let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
-            let model = Model::from_gguf(&gguf, &self.device.device).map_err(|error| failed(error.to_string()))?;
+            let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
             let graph = self.serve(model)?;
             self.graphs().share(hash, &graph);
             Ok(graph)

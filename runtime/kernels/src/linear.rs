@@ -111,6 +111,8 @@ impl Part {
 impl Linear {
     /// The number of the CPU's tile layout. Tiles that were kept under another number are no use.
     pub const TILES_VERSION: u32 = 1;
+    /// Rows of a tile: tiles of a matrix follow one another, so that whole ones are a matrix of fewer rows.
+    pub const TILE_ROWS: usize = tile::ROWS;
 
     /// Whether weights on `device` are the CPU's tiles.
     pub fn is_tiled(device: &Device) -> bool {

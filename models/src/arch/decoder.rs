@@ -1,0 +1,142 @@
+//! The plain decoder: norm and attention, norm and gated feed-forward, each added to the residual stream. `llama`, `qwen2`, `qwen3` and `phi3` are one each; their
+//! files say what they make of it.
+
+use burn::tensor::Tensor;
+use hearth_kernels::{
+    Activation, AttentionShape, Batch, KvCache, KvShape, Linear, Rope, RopeStyle, Step, attention, gated, rms_norm, rope,
+};
+
+use super::{
+    Network, Projection,
+    loader::{Loader, Sizes},
+    outputs,
+};
+use crate::gguf::GgufError;
+
+/// What one architecture makes of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traits {
+    /// Which elements of a head RoPE turns together.
+    pub(super) rope: RopeStyle,
+    /// Whether each head's queries and keys are normed before RoPE.
+    pub(super) head_norms: bool,
+    /// Whether the file has one matrix for queries, keys and values, and one for gate and up.
+    pub(super) fused: bool,
+    /// How many positions a row sees at most.
+    pub(super) window: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Decoder {
+    token_embd: Linear,
+    blocks: Vec<Block>,
+    output_norm: Tensor<1>,
+    output: Linear,
+    rope: Rope,
+    attention: AttentionShape,
+    sizes: Sizes,
+    weight_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    attn_norm: Tensor<1>,
+    attn_q: Projection,
+    attn_q_norm: Option<Tensor<1>>,
+    attn_k: Projection,
+    attn_k_norm: Option<Tensor<1>>,
+    attn_v: Projection,
+    attn_output: Projection,
+    ffn_norm: Tensor<1>,
+    ffn_gate: Projection,
+    ffn_up: Projection,
+    ffn_down: Projection,
+}
+
+impl Decoder {
+    pub(super) fn load(loader: Loader<'_>, traits: Traits) -> Result<Self, GgufError> {
+        let sizes = loader.sizes()?;
+        let Sizes { width, head_dim, .. } = sizes;
+        let attention = AttentionShape { window: traits.window, ..loader.attention(&sizes, head_dim)? };
+        let rope = loader.rope(&sizes, traits.rope)?;
+        let token_embd = loader.matrix("token_embd.weight", sizes.vocabulary, width)?;
+        let output = loader.output(&token_embd, &sizes)?;
+        let output_norm = loader.vector("output_norm.weight", width)?;
+        let blocks = (0..sizes.layers).map(|layer| Block::load(&loader, &sizes, traits, layer)).collect::<Result<_, _>>()?;
+        Ok(Self { token_embd, blocks, output_norm, output, rope, attention, sizes, weight_bytes: loader.finish()? })
+    }
+}
+
+impl Block {
+    fn load(loader: &Loader<'_>, sizes: &Sizes, traits: Traits, layer: usize) -> Result<Self, GgufError> {
+        let &Sizes { width, hidden, heads, kv_heads, head_dim, .. } = sizes;
+        let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let projection = |part: &str, rows, columns| loader.projection(&name(part), rows, columns);
+        let norm = |part: &str, len| loader.vector(&name(part), len);
+        let [attn_q, attn_k, attn_v] = match traits.fused {
+            true => loader.fused(&name("attn_qkv"), [wide, narrow, narrow], width)?,
+            false => [projection("attn_q", wide, width)?, projection("attn_k", narrow, width)?, projection("attn_v", narrow, width)?],
+        };
+        let [ffn_gate, ffn_up] = match traits.fused {
+            true => loader.fused(&name("ffn_up"), [hidden, hidden], width)?,
+            false => [projection("ffn_gate", hidden, width)?, projection("ffn_up", hidden, width)?],
+        };
+        Ok(Self {
+            attn_norm: norm("attn_norm.weight", width)?,
+            attn_q,
+            attn_q_norm: traits.head_norms.then(|| norm("attn_q_norm.weight", head_dim)).transpose()?,
+            attn_k,
+            attn_k_norm: traits.head_norms.then(|| norm("attn_k_norm.weight", head_dim)).transpose()?,
+            attn_v,
+            attn_output: projection("attn_output", width, wide)?,
+            ffn_norm: norm("ffn_norm.weight", width)?,
+            ffn_gate,
+            ffn_up,
+            ffn_down: projection("ffn_down", width, hidden)?,
+        })
+    }
+}
+
+impl Network for Decoder {
+    fn kv_shape(&self) -> KvShape {
+        self.sizes.kv_shape()
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.sizes.vocabulary
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.weight_bytes
+    }
+
+    fn forward(&self, batch: &Batch, step: &Step, cache: &mut KvCache) -> Tensor<2> {
+        let Sizes { head_dim, eps, .. } = self.sizes;
+        let rotate = |x: Tensor<2>, norm: &Option<Tensor<1>>| {
+            let x = match norm {
+                Some(norm) => rms_norm(x, norm, eps),
+                None => x,
+            };
+            rope(x, step, &self.rope, head_dim)
+        };
+        let mut x = self.token_embd.embed(&batch.tokens);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let normed = rms_norm(x.clone(), &block.attn_norm, eps);
+            let q = rotate(block.attn_q.forward(normed.clone()), &block.attn_q_norm);
+            let k = rotate(block.attn_k.forward(normed.clone()), &block.attn_k_norm);
+            let v = block.attn_v.forward(normed);
+            let mut attended = attention(q, k, v, cache, layer, step, self.attention);
+            if layer + 1 == self.blocks.len() {
+                attended = outputs(attended, batch, step);
+                x = outputs(x, batch, step);
+            }
+            x = x + block.attn_output.forward(attended);
+
+            let normed = rms_norm(x.clone(), &block.ffn_norm, eps);
+            let up = block.ffn_up.forward(normed.clone());
+            x = x + block.ffn_down.forward(gated(block.ffn_gate.forward(normed), up, Activation::Silu));
+        }
+        self.output.forward(rms_norm(x, &self.output_norm, eps))
+    }
+}
