@@ -13,7 +13,7 @@ use hearth_models::{
 use serde_json::{Value, json};
 use support::{
     Random,
-    folder::{self, ROWS, TOKENS, Tensor, Twins, divergence, gemma3, llama, logits},
+    folder::{self, ROWS, TOKENS, Tensor, Twins, divergence, gemma2, gemma3, llama, logits, plain},
 };
 
 fn tokens(count: usize) -> Vec<u32> {
@@ -55,6 +55,18 @@ fn gemmas_are_their_ggufs_twins_to_the_bit() {
         are_the_same(&format!("gemma3-{dtype}"), &gemma3(dtype, false));
     }
     are_the_same("gemma3-within", &gemma3("BF16", true));
+    are_the_same("gemma2", &gemma2("F16"));
+}
+
+#[test]
+fn qwens_and_phis_are_their_ggufs_twins_to_the_bit() {
+    for (architecture, dtype) in [("qwen2", "BF16"), ("qwen3", "F32"), ("phi3", "F16")] {
+        are_the_same(architecture, &plain(architecture, dtype));
+    }
+    // A fused matrix is quantized whole and then taken apart.
+    let twins = plain("phi3", "F32");
+    let (folder, tokens) = (twins.write("phi3-quantized"), tokens(20));
+    assert!(divergence(&of_gguf(&twins, &tokens), &logits(&*open(&folder, Some(Quantization::Q8_0)).network, &tokens)) < 0.01);
 }
 
 #[test]

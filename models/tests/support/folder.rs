@@ -224,40 +224,137 @@ pub fn llama(dtype: &'static str, width: usize, with_extras: bool) -> Twins {
     twins
 }
 
+/// A plain decoder of two layers whose heads keep their order: `qwen2` with biases and YaRN, `qwen3` with norms on its heads, `phi3` with fused matrices, LongRoPE and a
+/// part of each head rotated.
+pub fn plain(architecture: &str, dtype: &'static str) -> Twins {
+    let (width, hidden, heads, kv_heads, head) = (64, 96, 4, 2, if architecture == "qwen3" { 24 } else { 16 });
+    let key = |name: &str| format!("{architecture}.{name}");
+    let mut config = json!({
+        "hidden_act": "silu", "hidden_size": width, "intermediate_size": hidden, "num_hidden_layers": 2, "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads, "rms_norm_eps": 1e-5, "rope_theta": 500.0, "max_position_embeddings": 512, "tie_word_embeddings": true,
+        "sliding_window": 7, "use_sliding_window": false
+    });
+    let mut gguf = Builder::default()
+        .str("general.architecture", architecture)
+        .u32(&key("block_count"), 2)
+        .u32(&key("context_length"), 512)
+        .u32(&key("embedding_length"), width as u32)
+        .u32(&key("feed_forward_length"), hidden as u32)
+        .u32(&key("attention.head_count"), heads as u32)
+        .u32(&key("attention.head_count_kv"), kv_heads as u32)
+        .f32(&key("attention.layer_norm_rms_epsilon"), 1e-5)
+        .f32(&key("rope.freq_base"), 500.0);
+    match architecture {
+        "qwen2" => {
+            config["architectures"] = json!(["Qwen2ForCausalLM"]);
+            config["rope_scaling"] = json!({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16});
+            gguf = gguf.str("qwen2.rope.scaling.type", "yarn").f32("qwen2.rope.scaling.factor", 4.0);
+            gguf = gguf.u32("qwen2.rope.scaling.original_context_length", 16);
+        }
+        "qwen3" => {
+            config["architectures"] = json!(["Qwen3ForCausalLM"]);
+            config["head_dim"] = json!(head);
+            gguf = gguf.u32("qwen3.attention.key_length", head as u32).u32("qwen3.attention.value_length", head as u32);
+        }
+        _ => {
+            let (long, short): (Vec<f32>, Vec<f32>) = ((0..6).map(|i| 2.0 + i as f32).collect(), vec![1.25; 6]);
+            config["architectures"] = json!(["Phi3ForCausalLM"]);
+            config["partial_rotary_factor"] = json!(0.75);
+            config["original_max_position_embeddings"] = json!(128);
+            config["rope_scaling"] = json!({"type": "longrope", "long_factor": long, "short_factor": short});
+            // `sqrt(1 + ln(512 / 128) / ln(128))`
+            gguf = gguf
+                .u32("phi3.rope.dimension_count", 12)
+                .f32("phi3.rope.scaling.attn_factor", (1.0 + 4_f64.ln() / 128_f64.ln()).sqrt() as f32);
+            gguf = gguf.u32("phi3.rope.scaling.original_context_length", 128);
+            gguf = gguf.f32s("rope_factors_long.weight", &[6], &long).f32s("rope_factors_short.weight", &[6], &short);
+        }
+    }
+    let mut twins = Twins::new(config, gguf, dtype);
+    let same = |values: Vec<f32>| values;
+    twins.matrix("model.embed_tokens.weight", "token_embd.weight", ROWS, width);
+    twins.add("model.norm.weight", "output_norm.weight", &[width], 1.0, 0.3, same);
+    for layer in 0..2 {
+        let theirs = |part: &str| format!("model.layers.{layer}.{part}");
+        let ours = |part: &str| format!("blk.{layer}.{part}");
+        twins.add(&theirs("input_layernorm.weight"), &ours("attn_norm.weight"), &[width], 1.0, 0.3, same);
+        twins.add(&theirs("post_attention_layernorm.weight"), &ours("ffn_norm.weight"), &[width], 1.0, 0.3, same);
+        twins.matrix(&theirs("self_attn.o_proj.weight"), &ours("attn_output.weight"), width, heads * head);
+        twins.matrix(&theirs("mlp.down_proj.weight"), &ours("ffn_down.weight"), width, hidden);
+        if architecture == "phi3" {
+            twins.matrix(&theirs("self_attn.qkv_proj.weight"), &ours("attn_qkv.weight"), (heads + 2 * kv_heads) * head, width);
+            twins.matrix(&theirs("mlp.gate_up_proj.weight"), &ours("ffn_up.weight"), 2 * hidden, width);
+            continue;
+        }
+        twins.matrix(&theirs("mlp.gate_proj.weight"), &ours("ffn_gate.weight"), hidden, width);
+        twins.matrix(&theirs("mlp.up_proj.weight"), &ours("ffn_up.weight"), hidden, width);
+        for (part, heads) in [("q", heads), ("k", kv_heads), ("v", kv_heads)] {
+            let (a, b) = (theirs(&format!("self_attn.{part}_proj")), ours(&format!("attn_{part}")));
+            twins.matrix(&format!("{a}.weight"), &format!("{b}.weight"), heads * head, width);
+            if architecture == "qwen2" {
+                twins.add(&format!("{a}.bias"), &format!("{b}.bias"), &[heads * head], 0.0, 0.3, same);
+            } else if part != "v" {
+                let norm = theirs(&format!("self_attn.{part}_norm.weight"));
+                twins.add(&norm, &ours(&format!("attn_{part}_norm.weight")), &[head], 1.0, 0.3, same);
+            }
+        }
+    }
+    twins
+}
+
 /// A gemma 3 of seven layers, as the text part of a larger model where `within`.
 pub fn gemma3(dtype: &'static str, within: bool) -> Twins {
-    let width = 32;
-    let text = json!({
-        "hidden_activation": "gelu_pytorch_tanh", "hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 7, "num_attention_heads": 4,
+    gemma("gemma3", dtype, within)
+}
+
+/// A gemma 2 of three layers.
+pub fn gemma2(dtype: &'static str) -> Twins {
+    gemma("gemma2", dtype, false)
+}
+
+fn gemma(architecture: &str, dtype: &'static str, within: bool) -> Twins {
+    let (width, layers) = (32, if architecture == "gemma3" { 7 } else { 3 });
+    let key = |name: &str| format!("{architecture}.{name}");
+    let mut text = json!({
+        "hidden_activation": "gelu_pytorch_tanh", "hidden_size": width, "intermediate_size": 64, "num_hidden_layers": layers, "num_attention_heads": 4,
         "num_key_value_heads": 1, "head_dim": 16, "query_pre_attn_scalar": 16, "rms_norm_eps": 1e-6, "rope_theta": 1e6, "rope_local_base_freq": 10_000.0,
         "sliding_window": 9, "max_position_embeddings": 512, "attn_logit_softcapping": null, "final_logit_softcapping": 3.0
     });
+    if architecture == "gemma2" {
+        text["rope_theta"] = json!(10_000.0);
+        text["query_pre_attn_scalar"] = json!(24);
+        text["attn_logit_softcapping"] = json!(5.0);
+    }
     let (config, prefix) = match within {
         true => (json!({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": text, "vision_config": {}}), "language_model."),
         false => {
             let mut config = text;
-            config["architectures"] = json!(["Gemma3ForCausalLM"]);
+            config["architectures"] = json!([if architecture == "gemma3" { "Gemma3ForCausalLM" } else { "Gemma2ForCausalLM" }]);
             (config, "")
         }
     };
     let gguf = Builder::default()
-        .str("general.architecture", "gemma3")
-        .u32("gemma3.block_count", 7)
-        .u32("gemma3.context_length", 512)
-        .u32("gemma3.embedding_length", width as u32)
-        .u32("gemma3.feed_forward_length", 64)
-        .u32("gemma3.attention.head_count", 4)
-        .u32("gemma3.attention.head_count_kv", 1)
-        .u32("gemma3.attention.key_length", 16)
-        .u32("gemma3.attention.sliding_window", 9)
-        .f32("gemma3.attention.layer_norm_rms_epsilon", 1e-6)
-        .f32("gemma3.rope.freq_base", 1e6)
-        .f32("gemma3.final_logit_softcapping", 3.0);
+        .str("general.architecture", architecture)
+        .u32(&key("block_count"), layers as u32)
+        .u32(&key("context_length"), 512)
+        .u32(&key("embedding_length"), width as u32)
+        .u32(&key("feed_forward_length"), 64)
+        .u32(&key("attention.head_count"), 4)
+        .u32(&key("attention.head_count_kv"), 1)
+        .u32(&key("attention.key_length"), 16)
+        .u32(&key("attention.value_length"), 16)
+        .u32(&key("attention.sliding_window"), 9)
+        .f32(&key("attention.layer_norm_rms_epsilon"), 1e-6)
+        .f32(&key("final_logit_softcapping"), 3.0);
+    let gguf = match architecture {
+        "gemma3" => gguf.f32("gemma3.rope.freq_base", 1e6),
+        _ => gguf.f32("gemma2.attn_logit_softcapping", 5.0).f32("gemma2.attention.scale", 24_f32.sqrt().recip()),
+    };
     let mut twins = Twins::new(config, gguf, dtype);
     let plus_one = |values: Vec<f32>| values.into_iter().map(|v| v + 1.0).collect();
     twins.matrix(&format!("{prefix}model.embed_tokens.weight"), "token_embd.weight", ROWS, width);
     twins.add(&format!("{prefix}model.norm.weight"), "output_norm.weight", &[width], 0.0, 0.3, plus_one);
-    for layer in 0..7 {
+    for layer in 0..layers {
         let theirs = |part: &str| format!("{prefix}model.layers.{layer}.{part}.weight");
         let ours = |part: &str| format!("blk.{layer}.{part}.weight");
         for (a, b, len) in [
@@ -268,6 +365,9 @@ pub fn gemma3(dtype: &'static str, within: bool) -> Twins {
             ("self_attn.q_norm", "attn_q_norm", 16),
             ("self_attn.k_norm", "attn_k_norm", 16),
         ] {
+            if architecture == "gemma2" && a.starts_with("self_attn") {
+                continue;
+            }
             twins.add(&theirs(a), &ours(b), &[len], 0.0, 0.3, plus_one);
         }
         for (a, b, rows, columns) in [
