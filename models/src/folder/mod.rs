@@ -9,6 +9,7 @@ mod families;
 mod files;
 mod parameters;
 mod quantization;
+mod rope;
 mod tensors;
 mod text;
 
