@@ -15,9 +15,6 @@ use super::{
 };
 use crate::safetensors;
 
-/// Bound on a layer's experts, far above any model: it is what a list is made for.
-const MAX_EXPERTS: usize = 1 << 12;
-
 /// A tensor as GGUF has it.
 #[derive(Debug)]
 pub(super) struct Tensor {
@@ -122,14 +119,8 @@ pub(super) struct Plan<'a> {
 impl Plan<'_> {
     /// The tensors that `weights` and the values of the configuration make, by GGUF's names.
     pub(super) fn tensors(&self, weights: &Weights, extra: Vec<(&'static str, Vec<f32>)>) -> Result<BTreeMap<String, Tensor>, FolderError> {
-        if self.experts > MAX_EXPERTS {
-            return Err(FolderError::file(
-                &self.folder.join("config.json"),
-                format!("`num_experts`: {} are more than {MAX_EXPERTS}", self.experts),
-            ));
-        }
         let mut tensors = BTreeMap::new();
-        let mut experts: BTreeMap<String, Vec<Option<(&str, Part)>>> = BTreeMap::new();
+        let mut experts: BTreeMap<String, BTreeMap<usize, (&str, Part)>> = BTreeMap::new();
         for (theirs, (file, info)) in &weights.tensors {
             let wrong = |problem: String| FolderError::tensor(self.folder, theirs, problem);
             let part = Part { file: *file, info: info.clone() };
@@ -139,11 +130,10 @@ impl Plan<'_> {
                 // The embedding once more: training frameworks write it although it is shared.
                 Place::Tensor { name, .. } if name == "output.weight" && self.tied == Some(true) => {}
                 Place::Tensor { name, expert: Some(expert), .. } => {
-                    let stack = experts.entry(name).or_insert_with(|| vec![None; self.experts]);
-                    let Some(slot) = stack.get_mut(expert) else {
+                    if expert >= self.experts {
                         return Err(wrong(format!("is of expert {expert}, but config.json has {} experts", self.experts)));
-                    };
-                    *slot = Some((theirs, part));
+                    }
+                    experts.entry(name).or_default().insert(expert, (theirs.as_str(), part));
                 }
                 Place::Tensor { name, change, expert: None } => {
                     let tensor = self.whole(theirs, &name, vec![part], change)?;
@@ -154,15 +144,12 @@ impl Plan<'_> {
             }
         }
         for (name, stack) in experts {
-            let missing = stack.iter().position(Option::is_none);
-            let parts: Vec<(&str, Part)> = stack.into_iter().flatten().collect();
+            let missing = (0..self.experts).find(|expert| !stack.contains_key(expert));
+            let parts: Vec<(&str, Part)> = stack.into_values().collect();
             let (first, shape) = (parts[0].0, &parts[0].1.info);
             if let Some(missing) = missing {
-                return Err(FolderError::tensor(
-                    self.folder,
-                    first,
-                    format!("the same of expert {missing} is missing: download the folder again"),
-                ));
+                let problem = format!("the same of expert {missing} is missing: download the folder again");
+                return Err(FolderError::tensor(self.folder, first, problem));
             }
             if let Some((other, part)) = parts.iter().find(|(_, part)| (part.info.dtype, &part.info.shape) != (shape.dtype, &shape.shape)) {
                 let problem = format!(

@@ -77,7 +77,7 @@ pub struct Gguf<'a> {
 }
 
 /// Tensors that lie in no file as GGUF has them, and are made when they are asked for.
-pub(crate) trait MakeTensor: std::fmt::Debug {
+pub(crate) trait MakeTensor: std::fmt::Debug + Send + Sync {
     /// The bytes of the tensor whose range begins at `start`.
     fn make(&self, start: usize) -> Cow<'_, [u8]>;
 }
