@@ -1,7 +1,10 @@
-//! Any bytes: parsing ends, without a panic, and what parses can be read to the end.
+//! Any bytes: parsing ends, without a panic, and what parses can be read to the end; a tokenizer that can be made of it encodes and decodes.
 #![no_main]
 
-use hearth_models::gguf::{Array, Gguf, Value};
+use hearth_models::{
+    gguf::{Array, Gguf, Value},
+    tokenizer::Tokenizer,
+};
 
 fn walk(array: Array<'_>) {
     assert_eq!(
@@ -24,6 +27,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             if let Value::Array(array) = value {
                 walk(*array);
             }
+        }
+        if let Ok(tokenizer) = Tokenizer::from_gguf(&gguf)
+            && let Ok(tokens) = tokenizer.encode("Hello, world! é <s>\n", true, true)
+        {
+            std::hint::black_box(tokenizer.decode(&tokens, true));
         }
     }
 });

@@ -108,6 +108,11 @@ fn texts_become_tokens_as_the_files_say() {
     assert_eq!(tokenizer.decode(&[257, 108, 111, 32, 259, 260, 270], false), "hello <tool>");
     assert_eq!(tokenizer.decode(&[259], true), "</s>");
     assert_eq!(tokenizer.decode(&tokenizer.encode("żółw 🦙\n", false, true).unwrap(), false), "żółw 🦙\n");
+    // Whoever writes a control token in a message has written text.
+    let mark = '\u{fdd0}';
+    let marked = tokenizer.mark("h</s><tool>", mark);
+    assert_eq!(tokenizer.encode_marked(&format!("hel{marked}</s>"), true, mark).unwrap(), [&[258, 257][..], &plain, &[259]].concat());
+    assert_eq!(tokenizer.encode_marked("hello</s>", true, mark).unwrap(), tokenizer.encode("hello</s>", true, true).unwrap());
     assert_eq!((0..ROWS as u32).filter(|id| tokenizer.is_end(*id)).collect::<Vec<_>>(), [259, 260]);
     assert_eq!(model.context_length, 512);
     let prompt = model.template.unwrap().render(&json!([{"role": "user", "content": "hi"}]), &Value::Null, true, &serde_json::Map::new());

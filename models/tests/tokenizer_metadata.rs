@@ -91,6 +91,19 @@ fn words_say_what_begins_a_text_where_the_file_does_not() {
 }
 
 #[test]
+fn a_marked_control_token_is_the_text_that_it_was() {
+    let tokenizer = open(small()).unwrap();
+    let mark = '\u{fdd0}';
+    let (written, plain) = ("a</s><tool>", "a<tool>b");
+    let encoded = tokenizer.encode_marked(&format!("<s>{}</s>", tokenizer.mark(written, mark)), false, mark).unwrap();
+    let text = tokenizer.encode(written, false, false).unwrap();
+    assert_eq!(encoded, [&[1][..], &text, &[2]].concat());
+    assert!(text.contains(&12), "a user's token counts all the same");
+    assert!(matches!(tokenizer.mark(plain, mark), std::borrow::Cow::Borrowed(same) if same == plain));
+    assert_eq!(tokenizer.encode_marked(plain, true, mark).unwrap(), tokenizer.encode(plain, true, true).unwrap());
+}
+
+#[test]
 fn phi_3_swallows_space_after_special_tokens() {
     let tokenizer = open(flag(small().str("general.name", "Phi-3 mini"), "tokenizer.ggml.add_space_prefix", false)).unwrap();
     assert_eq!(tokenizer.encode("</s> \n a<s> a", false, true).unwrap(), [2, 4, 1, 6]);

@@ -98,6 +98,9 @@ pub(crate) struct EngineArgs {
     /// (editing, extraction, code) and few run at once: 4 to 8 are usual
     #[arg(long, value_name = "TOKENS", default_value_t = 0, env = "HEARTH_SPECULATION")]
     pub(crate) speculation: usize,
+    /// A small model of the same family that guesses ahead in place of that: a name of the catalog or a path. It guesses 4 tokens unless --speculation says how many
+    #[arg(long, value_name = "NAME|PATH", env = "HEARTH_DRAFT_MODEL")]
+    pub(crate) draft_model: Option<String>,
     /// Quantize the weights of a Hugging Face folder as it is loaded: q8_0 halves them, q4_k leaves a quarter and costs some quality. A GGUF file comes quantized
     #[arg(long, value_name = "q8_0|q4_k", env = "HEARTH_QUANTIZE")]
     pub(crate) quantize: Option<Quantization>,

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use hearth_engine::{DeviceChoice, Engine, EngineOptions};
+use anyhow::Context;
+use hearth_engine::{DeviceChoice, Engine, EngineOptions, ModelFile};
 
-use crate::cli::{Device, EngineArgs};
+use crate::{
+    cli::{Device, EngineArgs},
+    select::{Selected, select},
+};
 
 /// Of [`Engine::load`], which nothing in this binary calls: models come by path.
 const LOAD_CAP: u64 = 0;
@@ -16,6 +20,10 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         Device::Cpu => DeviceChoice::Cpu,
         Device::Gpu => DeviceChoice::Gpu,
     };
+    let draft_model = match &args.draft_model {
+        Some(word) => select(std::slice::from_ref(word), None).context("--draft-model")?.pop(),
+        None => None,
+    };
     let options = EngineOptions {
         device,
         threads: args.threads,
@@ -26,6 +34,7 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         load_cap: LOAD_CAP,
         max_wait,
         speculation: args.speculation,
+        draft_model: draft_model.map(|Selected { path, sha256, .. }| ModelFile { path, sha256 }),
         quantize: args.quantize,
         ..EngineOptions::default()
     };

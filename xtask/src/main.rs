@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod command;
 mod component;
+mod fuzz;
 mod system;
 mod test;
 mod up;
@@ -34,6 +35,10 @@ enum Task {
     ///
     /// Builds llama.cpp with cmake below target/test-data the first time. A whole run takes about an hour; --quick some minutes.
     Bench(bench::Args),
+    /// Runs the fuzz targets with AddressSanitizer: bytes from outside must never end in a panic, a hang or unbounded memory.
+    ///
+    /// Installs cargo-fuzz below target/tools. What was found so far is kept in target/fuzz/corpus; a crash is written to fuzz/artifacts.
+    Fuzz(fuzz::Args),
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
 }
@@ -50,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&root, &args),
         Task::Ci => check::run(&root).and_then(|()| test::run(&root, &test::Args::default())),
         Task::Bench(args) => bench::run(&root, &args),
+        Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
     }
 }

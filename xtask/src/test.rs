@@ -37,6 +37,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     llama_cpp(&python, &data)?;
     component::build(root)?;
 
+    // The test of the arrows asks cargo for all dependencies, those of other systems too, and does so without a network.
+    command::run(cargo(root).args(["fetch", "--quiet", "--locked"]))?;
     // Everything is built once, the binaries that the tests start included.
     command::run(cargo(root).args(["test", "--workspace", "--locked", "--no-run"]))?;
     models(root, &data)?;

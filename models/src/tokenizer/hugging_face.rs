@@ -10,7 +10,7 @@ use tokenizers::Tokenizer as Whole;
 
 use super::{
     Algorithm, Inner, Spelling, TokenizerError,
-    special::Specials,
+    special::{Fragment, Specials},
     spm::SPACE,
     vocab::{Attributes, Token, Vocab},
 };
@@ -27,7 +27,7 @@ pub(crate) struct Named {
 /// The tokenizer.
 pub(super) struct HuggingFace {
     whole: Whole,
-    /// The same, to which control tokens in a text are text: made when it is first asked for, as no chat does.
+    /// The same, to which control tokens in a text are text: made when it is first asked for: few messages have any.
     plain: OnceLock<Box<Whole>>,
     rows: usize,
 }
@@ -86,24 +86,52 @@ impl HuggingFace {
         };
         let ends = ends.iter().copied().filter(|id| (*id as usize) < rows).collect();
         let vocab = Vocab::of_tokens(tokens, id_of(begin), id_of(end), ends);
-        let specials = Specials::new(&[])?;
+        // Which are written out in a message, that is: whole texts are taken apart by the library.
+        let specials = Specials::new(&vocab.tokens)?;
         let algorithm = Algorithm::HuggingFace(Box::new(Self { whole, plain: OnceLock::new(), rows }));
         Ok(Inner { vocab, specials, algorithm, spelling, space_prefix: false, first: None, last: None })
     }
 
     /// The tokens of `text`, as [`super::Tokenizer::encode`] has it.
     pub(super) fn encode(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<u32>, TokenizerError> {
-        let whole = match parse_special {
-            true => &self.whole,
-            false => self.plain.get_or_init(|| {
-                let mut plain = self.whole.clone();
-                plain.set_encode_special_tokens(true);
-                Box::new(plain)
-            }),
+        let whole = if parse_special { &self.whole } else { self.plain() };
+        self.checked(whole.encode_fast(text, add_special).map_err(TokenizerError::encode)?.get_ids().to_vec())
+    }
+
+    /// The tokens of a text that was split at its control tokens, with `mark` in those that are none. Each fragment is taken apart alone, which is what the library does as
+    /// well, and no control token is found in it.
+    pub(super) fn encode_marked(&self, fragments: Vec<Fragment<'_>>, add_special: bool, mark: char) -> Result<Vec<u32>, TokenizerError> {
+        let ids = |text: &str, add_special| {
+            let encoding = self.plain().encode_fast(text, add_special).map_err(TokenizerError::encode)?;
+            Ok::<_, TokenizerError>(encoding.get_ids().to_vec())
         };
-        let encoding = whole.encode_fast(text, add_special).map_err(TokenizerError::encode)?;
-        let tokens = encoding.get_ids().to_vec();
-        // What surrounds a text is a template of the file's own, whose ids nobody has compared with the vocabulary.
+        let mut tokens = Vec::new();
+        for fragment in fragments {
+            match fragment {
+                Fragment::Token(id) => tokens.push(id),
+                Fragment::Text(text) => tokens.extend(ids(&text.replace(mark, ""), false)?),
+            }
+        }
+        if add_special {
+            // What the file puts before and after any text.
+            let (letter, surrounded) = (ids("a", false)?, ids("a", true)?);
+            let at = surrounded.windows(letter.len().max(1)).position(|window| window == letter).unwrap_or(0);
+            let after = surrounded.get(at + letter.len()..).unwrap_or_default();
+            tokens = [&surrounded[..at], &tokens, after].concat();
+        }
+        self.checked(tokens)
+    }
+
+    fn plain(&self) -> &Whole {
+        self.plain.get_or_init(|| {
+            let mut plain = self.whole.clone();
+            plain.set_encode_special_tokens(true);
+            Box::new(plain)
+        })
+    }
+
+    /// What surrounds a text is a template of the file's own, whose ids nobody has compared with the vocabulary.
+    fn checked(&self, tokens: Vec<u32>) -> Result<Vec<u32>, TokenizerError> {
         match tokens.iter().find(|id| **id as usize >= self.rows) {
             Some(id) => Err(TokenizerError::Encode(format!("the tokenizer gives the token {id}, but the model has {}", self.rows))),
             None => Ok(tokens),

@@ -12,7 +12,7 @@ mod stream;
 mod vocab;
 mod wordpiece;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::gguf::{Gguf, GgufError};
 
@@ -160,9 +160,41 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Encode`]
     pub fn encode(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        self.encode_without(text, add_special, parse_special, None)
+    }
+
+    /// [`Self::encode`] with control tokens parsed, but those that [`Self::mark`] has marked: they are the text that they were before.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Encode`]
+    pub fn encode_marked(&self, text: &str, add_special: bool, mark: char) -> Result<Vec<u32>, TokenizerError> {
+        self.encode_without(text, add_special, true, Some(mark))
+    }
+
+    /// `text` with `mark`, a character that it must not have, within each control token that is written out in it.
+    pub fn mark<'t>(&self, text: &'t str, mark: char) -> Cow<'t, str> {
+        let places = self.inner.specials.inside_control(text);
+        if places.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut marked = String::with_capacity(text.len() + places.len() * mark.len_utf8());
+        let mut from = 0;
+        for place in places {
+            marked.push_str(&text[from..place]);
+            marked.push(mark);
+            from = place;
+        }
+        marked.push_str(&text[from..]);
+        Cow::Owned(marked)
+    }
+
+    fn encode_without(&self, text: &str, add_special: bool, parse_special: bool, mark: Option<char>) -> Result<Vec<u32>, TokenizerError> {
         let inner = &*self.inner;
         if let Algorithm::HuggingFace(whole) = &inner.algorithm {
-            return whole.encode(text, add_special, parse_special);
+            return match mark.filter(|mark| text.contains(*mark)) {
+                Some(mark) => whole.encode_marked(inner.specials.split(text, true), add_special, mark),
+                None => whole.encode(text, add_special, parse_special),
+            };
         }
         let mut output = Vec::with_capacity(text.len() / 3 + 2);
         output.extend(inner.first.filter(|_| add_special));
@@ -174,7 +206,10 @@ impl Tokenizer {
                     after_special = true;
                     continue;
                 }
-                Fragment::Text(text) => text,
+                Fragment::Text(text) => match mark.filter(|mark| text.contains(*mark)) {
+                    Some(mark) => Cow::Owned(text.replace(mark, "")),
+                    None => Cow::Borrowed(text),
+                },
             };
             match &inner.algorithm {
                 Algorithm::Spm(spm) => {
@@ -182,8 +217,8 @@ impl Tokenizer {
                     spm.encode(&format!("{prefix}{}", text.replace(' ', SPACE)), &mut output);
                 }
                 Algorithm::Bpe(bpe) if inner.spelling == Spelling::Marked => bpe.encode(&text.replace(' ', SPACE), &mut output)?,
-                Algorithm::Bpe(bpe) => bpe.encode(text, &mut output)?,
-                Algorithm::Words(words) => words.encode(text, &mut output)?,
+                Algorithm::Bpe(bpe) => bpe.encode(&text, &mut output)?,
+                Algorithm::Words(words) => words.encode(&text, &mut output)?,
                 Algorithm::HuggingFace(_) => unreachable!("it has taken the whole text"),
             }
             after_special = false;

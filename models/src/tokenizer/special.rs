@@ -82,6 +82,19 @@ impl Specials {
         fragments
     }
 
+    /// Where a mark must stand in `text` for none of its control tokens to be one any more: behind the first letter of each. Ascending. One of a single letter has no such
+    /// place.
+    pub(super) fn inside_control(&self, text: &str) -> Vec<usize> {
+        let hidden = |(token, start, end): (usize, usize, usize)| {
+            let inside = start + text[start..end].chars().next().map_or(0, char::len_utf8);
+            (self.tokens[token].attributes.any(Attributes::HIDDEN) && inside < end).then_some(inside)
+        };
+        let mut places: Vec<usize> = self.occurrences(text, true).filter_map(hidden).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     /// All occurrences, overlapping ones too: the token's place in the list, start and end, in order of their ends.
     fn occurrences(&self, text: &str, parse_special: bool) -> impl Iterator<Item = (usize, usize, usize)> {
         self.automaton

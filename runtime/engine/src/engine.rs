@@ -57,12 +57,29 @@ pub struct EngineOptions {
     /// depends on it. Guesses take rows of a step that nobody else wants: worth it where an answer repeats its prompt (editing, extraction, code) and few
     /// sequences run, so that a step of a few more rows takes hardly longer. 4 to 8 are usual. A request can do without by `"speculation": false`.
     pub speculation: usize,
+    /// A small model with the same vocabulary that guesses in place of prompt lookup, for each model that [`Engine::add_model`] adds. With it a `speculation` of 0 is
+    /// [`Self::DRAFT_TOKENS`].
+    pub draft_model: Option<ModelFile>,
     /// Bytes for the KV cache of one model; 0 lets the engine choose from the free memory.
     pub kv_bytes: u64,
     /// Largest model that [`Engine::load`] takes, in bytes.
     pub load_cap: u64,
     /// How the weights of Hugging Face's folders are quantized as they are loaded; `None` leaves them as they are. GGUF files come as they shall be.
     pub quantize: Option<Quantization>,
+}
+
+impl EngineOptions {
+    /// Tokens that a draft model guesses ahead where nobody says how many.
+    pub const DRAFT_TOKENS: usize = 4;
+}
+
+/// A model's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its sha256 (hexadecimal), verified by the caller, if it has one: then its repacked weights are kept beside it for the next start.
+    pub sha256: Option<String>,
 }
 
 impl Default for EngineOptions {
@@ -77,6 +94,7 @@ impl Default for EngineOptions {
             max_wait: Duration::from_secs(120),
             prefix_cache: true,
             speculation: 0,
+            draft_model: None,
             kv_bytes: 0,
             load_cap: 1 << 30,
             quantize: None,
@@ -181,12 +199,12 @@ impl Engine {
         }
     }
 
-    /// Serves a model that is loaded already as `name`. It must lie on this engine's device.
+    /// Serves a model that is loaded already as `name`, with a draft model or without. They must lie on this engine's device.
     ///
     /// # Errors
-    /// `load_failed` when its KV cache does not fit.
-    pub fn add_loaded(&self, name: &str, model: Model) -> Result<Graph, Error> {
-        let graph = self.0.serve(model)?;
+    /// `load_failed` when the KV cache does not fit, or the two have not the same vocabulary.
+    pub fn add_loaded(&self, name: &str, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
+        let graph = self.0.serve(model, draft)?;
         self.0.graphs().add(name, LoadState::Ready(graph.clone()));
         Ok(graph)
     }

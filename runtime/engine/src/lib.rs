@@ -9,6 +9,7 @@ mod content;
 mod context;
 mod delivery;
 mod device;
+mod draft;
 mod engine;
 mod error;
 mod generation;
@@ -31,7 +32,7 @@ mod tensor;
 mod worker;
 
 pub use context::Context;
-pub use engine::{DeviceChoice, Engine, EngineOptions, Stats};
+pub use engine::{DeviceChoice, Engine, EngineOptions, ModelFile, Stats};
 pub use error::{Error, ErrorCode, ErrorKind};
 pub use graph::Graph;
 pub use tensor::{NamedTensor, Tensor, TensorType};

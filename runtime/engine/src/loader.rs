@@ -9,17 +9,20 @@ use std::{
 
 use burn::tensor::Device;
 use hearth_kernels::KvCache;
-use hearth_models::{Folder, Model, gguf::Gguf};
+use hearth_models::{Folder, Model, gguf::Gguf, tokenizer::Tokenizer};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    EngineOptions, Error, ErrorKind, Graph,
+    EngineOptions, Error, ErrorKind, Graph, ModelFile,
+    draft::{self, DraftModel},
     engine::Shared,
     graph::GraphShared,
+    lookup::PromptLookup,
     memory::{self, Demand},
     runner::Runner,
     scheduler::{Limits, Scheduler},
     served::{Bounds, Served, panic_message},
+    speculation::Drafter,
     worker::Command,
 };
 
@@ -31,25 +34,23 @@ impl Shared {
     /// Loads the GGUF at `path`, which has this `sha256` if that is known, or the folder there.
     pub(crate) fn load_path(&self, path: &Path, sha256: Option<&str>) -> Result<Graph, Error> {
         self.load_guarded(|| {
-            let model = match path.is_dir() {
-                true => self.read_folder(path)?,
-                false => self.read_file(path, sha256)?,
-            };
-            self.serve(model)
+            let model = self.open(path, sha256)?;
+            let draft = self.options.draft_model.as_ref().map(|ModelFile { path, sha256 }| self.open(path, sha256.as_deref()));
+            let draft = draft.transpose().map_err(|error| failed(format!("the draft model: {}", error.message)))?;
+            self.serve(model, draft)
         })
     }
 
-    fn read_file(&self, path: &Path, sha256: Option<&str>) -> Result<Model, Error> {
+    fn open(&self, path: &Path, sha256: Option<&str>) -> Result<Model, Error> {
+        if path.is_dir() {
+            let folder = Folder::open(path, self.options.quantize).map_err(|error| failed(error.to_string()))?;
+            self.check_weights(folder.weight_bytes())?;
+            return Model::from_folder(&folder, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()));
+        }
         let file = File::open(path).map_err(|error| unreadable(path, &error))?;
         let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
         self.check_weights(bytes)?;
         Model::open(path, sha256, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
-    }
-
-    fn read_folder(&self, path: &Path) -> Result<Model, Error> {
-        let folder = Folder::open(path, self.options.quantize).map_err(|error| failed(error.to_string()))?;
-        self.check_weights(folder.weight_bytes())?;
-        Model::from_folder(&folder, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     /// Loads a GGUF from its bytes, or finds the model that has been loaded from the same.
@@ -62,27 +63,35 @@ impl Shared {
             self.check_weights(bytes.len() as u64)?;
             let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
             let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
-            let graph = self.serve(model)?;
+            let graph = self.serve(model, None)?;
             self.graphs().share(hash, &graph);
             Ok(graph)
         })
     }
 
-    /// Allocates the KV cache of a loaded model and hands it to the engine's thread.
-    pub(crate) fn serve(&self, model: Model) -> Result<Graph, Error> {
+    /// Allocates the KV cache of a loaded model, and of the one that guesses for it, and hands them to the engine's thread.
+    pub(crate) fn serve(&self, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
+        if let Some(draft) = &draft {
+            same_vocabulary(&model.tokenizer, &draft.tokenizer)?;
+        }
         let Model { network, tokenizer, template, context_length } = model;
         let device: &Device = &self.device.device;
-        let shape = network.kv_shape();
-        let position_bytes = shape.bytes_per_position(device).max(1);
-        // Keys and values of a layer are a tensor each.
-        let tensor_block_bytes = (position_bytes * KvCache::BLOCK_LEN / (2 * shape.layers).max(1)).max(1) as u64;
+        let networks = || std::iter::once(&network).chain(draft.as_ref().map(|draft| &draft.network));
+        // Both caches have the same number of blocks.
+        let position_bytes = networks().map(|network| network.kv_shape().bytes_per_position(device)).sum::<usize>().max(1);
+        let tensor_block_bytes = networks().map(|network| {
+            // Keys and values of a layer are a tensor each.
+            let shape = network.kv_shape();
+            shape.bytes_per_position(device) * KvCache::BLOCK_LEN / (2 * shape.layers).max(1)
+        });
+        let tensor_block_bytes = tensor_block_bytes.max().unwrap_or(0).max(1) as u64;
         let plan = Demand {
             position_bytes,
             model_context: context_length,
             context: self.options.context,
             sequences: self.options.sequences.max(1),
             kv_bytes: self.options.kv_bytes,
-            free: self.device.memory.free(network.weight_bytes() as u64),
+            free: self.device.memory.free(networks().map(|network| network.weight_bytes() as u64).sum()),
             most_blocks: self.device.largest.map(|largest| largest / tensor_block_bytes),
         }
         .plan()
@@ -94,8 +103,18 @@ impl Shared {
         let limits = Limits { rows: STEP_ROWS, sequences, queue, block_len: KvCache::BLOCK_LEN, prefix_cache };
         let scheduler = Scheduler::new(limits, plan.blocks);
         let id = self.next_graph();
+        let speculation = if draft.is_some() && speculation == 0 { EngineOptions::DRAFT_TOKENS } else { speculation };
         let bounds = Bounds { max_wait, speculation };
-        let served = Served::new(runner, scheduler, tokenizer.clone(), bounds);
+        let drafter: Box<dyn Drafter> = match draft {
+            Some(draft) => {
+                let runner = Runner::new(draft.network, plan.blocks, device.clone());
+                let bounds =
+                    draft::Bounds { context: draft.context_length, rows: STEP_ROWS, vocabulary: vocabulary.min(runner.vocabulary()) };
+                Box::new(DraftModel::new(runner, plan.blocks, bounds))
+            }
+            None => Box::new(PromptLookup),
+        };
+        let served = Served::new(runner, scheduler, tokenizer.clone(), drafter, bounds);
         self.commands.send(Command::Serve(id, Box::new(served))).map_err(|_| Error::shutting_down())?;
         Ok(Graph(
             GraphShared {
@@ -129,6 +148,17 @@ impl Shared {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// That a token means the same to both. Models of a family may have vocabularies that one of them has padded to a greater length.
+fn same_vocabulary(model: &Tokenizer, draft: &Tokenizer) -> Result<(), Error> {
+    let common = model.vocabulary().min(draft.vocabulary()) as u32;
+    match (0..common).find(|token| model.token_bytes(*token, true) != draft.token_bytes(*token, true)) {
+        Some(token) => Err(failed(format!(
+            "token {token} of the draft model is another than that of the model: choose a smaller model of the same family, or none"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -11,10 +11,11 @@ const LENGTHS: [usize; 2] = [3, 2];
 pub(crate) struct PromptLookup;
 
 impl Drafter for PromptLookup {
-    fn draft(&mut self, wants: &mut [Want<'_>]) {
+    fn draft(&mut self, wants: &mut [Want<'_>]) -> Result<(), String> {
         for want in wants {
             want.draft = LENGTHS.iter().find_map(|length| follow(want.tokens, *length, want.most)).unwrap_or_default();
         }
+        Ok(())
     }
 }
 
@@ -39,8 +40,8 @@ mod tests {
 
     fn guess(text: &str, most: usize) -> String {
         let tokens: Vec<u32> = text.chars().map(u32::from).collect();
-        let mut wants = [Want { tokens: &tokens, most, draft: Vec::new() }];
-        PromptLookup.draft(&mut wants);
+        let mut wants = [Want { id: 0, tokens: &tokens, most, draft: Vec::new() }];
+        PromptLookup.draft(&mut wants).unwrap();
         wants[0].draft.iter().filter_map(|token| char::from_u32(*token)).collect()
     }
 

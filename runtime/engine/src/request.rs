@@ -1,6 +1,9 @@
 //! The JSON document that starts a generation, and the tokens that it asks to continue. `docs/wasi-nn.md` describes its fields.
 
-use hearth_models::{template::ChatTemplate, tokenizer::Tokenizer};
+use hearth_models::{
+    template::ChatTemplate,
+    tokenizer::{Tokenizer, TokenizerError},
+};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
@@ -99,10 +102,12 @@ impl Request {
                     Value::Array(tools) if tools.is_empty() => &Value::Null,
                     tools => tools,
                 };
-                let text = template.render(messages, tools, true, &self.template).map_err(|error| Error::invalid(error.to_string()))?;
-                encode(tokenizer, &text)?
+                let mark = free_mark([messages, tools])?;
+                let [messages, tools] = [messages, tools].map(|value| marked(value, tokenizer, mark));
+                let text = template.render(&messages, &tools, true, &self.template).map_err(|error| Error::invalid(error.to_string()))?;
+                once_begun(tokenizer, tokenizer.encode_marked(&text, true, mark))?
             }
-            (None, Some(text), _) => encode(tokenizer, text)?,
+            (None, Some(text), _) => once_begun(tokenizer, tokenizer.encode(text, true, true))?,
             (None, None, tokens) => tokens.clone().unwrap_or_default(),
         };
         if tokens.is_empty() {
@@ -112,9 +117,31 @@ impl Request {
     }
 }
 
-/// The tokens of a text with control tokens written out. Many templates write the begin token themselves, and the tokenizer adds it too: one is enough.
-fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, Error> {
-    let mut tokens = tokenizer.encode(text, true, true).map_err(|error| Error::invalid(error.to_string()))?;
+/// The first of the characters that Unicode leaves to programs' own use which `values` don't have.
+fn free_mark(values: [&Value; 2]) -> Result<char, Error> {
+    let texts = values.map(Value::to_string);
+    let free = ('\u{fdd0}'..='\u{fdef}').find(|mark| !texts.iter().any(|text| text.contains(*mark)));
+    free.ok_or_else(|| {
+        Error::invalid("the messages have every character from U+FDD0 to U+FDEF, which are not for interchange: leave one out")
+    })
+}
+
+/// `value` with the control tokens that are written out in its texts marked. Whoever writes a message must not be able to end it and begin one of another role: control
+/// tokens are the template's to write.
+fn marked(value: &Value, tokenizer: &Tokenizer, mark: char) -> Value {
+    match value {
+        Value::String(text) => Value::String(tokenizer.mark(text, mark).into_owned()),
+        Value::Array(values) => values.iter().map(|value| marked(value, tokenizer, mark)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (tokenizer.mark(name, mark).into_owned(), marked(value, tokenizer, mark))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// A prompt's tokens with one begin token: many templates write it themselves, and the tokenizer adds it too.
+fn once_begun(tokenizer: &Tokenizer, tokens: Result<Vec<u32>, TokenizerError>) -> Result<Vec<u32>, Error> {
+    let mut tokens = tokens.map_err(|error| Error::invalid(error.to_string()))?;
     if let (Some(bos), [first, second, ..]) = (tokenizer.bos(), &tokens[..])
         && *first == bos
         && *second == bos

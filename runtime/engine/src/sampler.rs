@@ -148,7 +148,7 @@ impl Sampler {
 }
 
 /// The token of the highest logit; the lowest id of equals.
-fn greedy(logits: &[f32]) -> Option<u32> {
+pub(crate) fn greedy(logits: &[f32]) -> Option<u32> {
     let mut best: Option<(u32, f32)> = None;
     for (token, logit) in logits.iter().enumerate() {
         if !logit.is_nan() && best.is_none_or(|(_, highest)| *logit > highest) {

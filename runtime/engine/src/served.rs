@@ -13,7 +13,6 @@ use hearth_models::tokenizer::Tokenizer;
 use crate::{
     Error, ErrorKind, Stats,
     delivery::Event,
-    lookup::PromptLookup,
     runner::Runner,
     scheduler::{Scheduler, Slice},
     sequence::SequenceId,
@@ -42,8 +41,8 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer, bounds: Bounds) -> Self {
-        Self { runner, scheduler, tokenizer, drafter: Box::new(PromptLookup), bounds, tasks: HashMap::new() }
+    pub(crate) fn new(runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer, drafter: Box<dyn Drafter>, bounds: Bounds) -> Self {
+        Self { runner, scheduler, tokenizer, drafter, bounds, tasks: HashMap::new() }
     }
 
     /// Takes a new sequence, or tells its reader that the queue is full.
@@ -73,6 +72,7 @@ impl Served {
     /// The sequence's reader is gone, or it has ended.
     pub(crate) fn remove(&mut self, id: SequenceId) {
         self.scheduler.remove(id);
+        self.drafter.forget(id);
         self.tasks.remove(&id);
     }
 
@@ -122,7 +122,7 @@ impl Served {
     }
 
     fn compute(&mut self, slices: &mut [Slice], stats: &mut Stats) -> Result<(), String> {
-        self.draft(slices);
+        self.draft(slices)?;
         let batch = self.batch(slices, stats);
         let mut logits = self.runner.run(&batch)?;
         self.scheduler.commit(slices);
@@ -136,10 +136,10 @@ impl Served {
     }
 
     /// Guesses how sequences go on, as far as the step has room for it.
-    fn draft(&mut self, slices: &mut [Slice]) {
+    fn draft(&mut self, slices: &mut [Slice]) -> Result<(), String> {
         let limit = self.bounds.speculation.min(self.scheduler.spare());
         if limit == 0 {
-            return;
+            return Ok(());
         }
         let mut guessing = Vec::new();
         for (at, slice) in slices.iter().enumerate().filter(|(_, slice)| slice.last) {
@@ -148,9 +148,12 @@ impl Served {
             }
         }
         guessing.retain(|(_, most)| *most > 0);
-        let want = |&(at, most): &(usize, usize)| Want { tokens: &self.tasks[&slices[at].id].tokens, most, draft: Vec::new() };
+        let want = |&(at, most): &(usize, usize)| {
+            let id = slices[at].id;
+            Want { id, tokens: &self.tasks[&id].tokens, most, draft: Vec::new() }
+        };
         let mut wants: Vec<Want<'_>> = guessing.iter().map(want).collect();
-        self.drafter.draft(&mut wants);
+        self.drafter.draft(&mut wants)?;
         let drafts: Vec<Vec<u32>> = wants.into_iter().map(|want| want.draft).collect();
         for ((at, most), mut draft) in guessing.into_iter().zip(drafts) {
             draft.truncate(most);
@@ -158,6 +161,7 @@ impl Served {
             draft.truncate(slices[at].guesses);
             self.tasks.get_mut(&slices[at].id).expect("looked up above").draft = draft;
         }
+        Ok(())
     }
 
     /// The tokens of `slices`, and where each belongs.
@@ -226,7 +230,11 @@ impl Served {
             self.remove(slice.id);
         }
         self.scheduler.lose_cache();
-        if catch_unwind(AssertUnwindSafe(|| self.runner.reset())).is_err() {
+        let reset = || {
+            self.runner.reset();
+            self.drafter.reset();
+        };
+        if catch_unwind(AssertUnwindSafe(reset)).is_err() {
             tracing::error!("the KV cache could not be allocated anew");
         }
     }

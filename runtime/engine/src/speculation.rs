@@ -4,15 +4,27 @@
 
 use std::fmt::Debug;
 
-/// Whoever guesses: [`crate::lookup`] looks into the sequences' own tokens; a small model beside the large one would be another.
+use crate::sequence::SequenceId;
+
+/// Whoever guesses: [`crate::lookup`] looks into the sequences' own tokens, [`crate::draft`] asks a small model beside the large one.
 pub(crate) trait Drafter: Debug + Send {
     /// Fills in each want's draft. All of a step come together, so that a model can compute them as a batch.
-    fn draft(&mut self, wants: &mut [Want<'_>]);
+    ///
+    /// # Errors
+    /// What the device said.
+    fn draft(&mut self, wants: &mut [Want<'_>]) -> Result<(), String>;
+
+    /// A sequence has ended.
+    fn forget(&mut self, _id: SequenceId) {}
+
+    /// A step failed: what is kept between steps may be anything.
+    fn reset(&mut self) {}
 }
 
 /// A sequence that would like guesses.
 #[derive(Debug)]
 pub(crate) struct Want<'a> {
+    pub(crate) id: SequenceId,
     /// All its tokens, at least one.
     pub(crate) tokens: &'a [u32],
     /// How many guesses at most; at least one.

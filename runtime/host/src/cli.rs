@@ -58,6 +58,10 @@ pub struct Cli {
     #[arg(long, default_value_t = 0, value_name = "TOKENS")]
     pub speculation: usize,
 
+    /// A small model of the same family that guesses ahead in place of that: a name of the catalog, or a .gguf file. It guesses 4 tokens unless --speculation says how many.
+    #[arg(long, value_name = "NAME")]
+    pub draft_model: Option<String>,
+
     /// Quantize the weights of Hugging Face folders as they are loaded: q8_0 halves them, q4_k leaves a quarter and costs some quality. GGUF files come quantized.
     #[arg(long, value_name = "q8_0|q4_k")]
     pub quantize: Option<Quantization>,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use hearth_engine::{Engine, EngineOptions};
+use hearth_engine::{Engine, EngineOptions, ModelFile};
 use hearth_store::Store;
 
 use crate::{
@@ -98,7 +98,7 @@ pub async fn run(cli: Cli) -> Result<()> {
     let address = listener.local_addr().context("the address that is listened on")?;
 
     let store = open_store(&cli, &origin, &app)?;
-    let engine = Engine::start(engine_options(&cli))?;
+    let engine = Engine::start(engine_options(&cli)?)?;
     for model in &served {
         engine.add_model(&model.name, model.path.clone(), model.sha256.clone());
     }
@@ -155,8 +155,10 @@ fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<Option<Store>> {
     Ok(Some(store))
 }
 
-fn engine_options(cli: &Cli) -> EngineOptions {
-    EngineOptions {
+fn engine_options(cli: &Cli) -> Result<EngineOptions> {
+    let draft = cli.draft_model.as_deref().map(models::locate).transpose();
+    let draft = draft.map_err(anyhow::Error::msg).context("--draft-model")?;
+    Ok(EngineOptions {
         device: cli.device.into(),
         threads: cli.threads,
         context: cli.context,
@@ -164,11 +166,12 @@ fn engine_options(cli: &Cli) -> EngineOptions {
         queue: cli.queue,
         max_wait: Duration::from_secs(cli.max_wait),
         speculation: cli.speculation,
+        draft_model: draft.map(|Served { path, sha256, .. }| ModelFile { path, sha256 }),
         quantize: cli.quantize,
         kv_bytes: cli.cache_memory << 20,
         load_cap: cli.max_load,
         ..EngineOptions::default()
-    }
+    })
 }
 
 fn guest_options(cli: &Cli) -> GuestOptions {

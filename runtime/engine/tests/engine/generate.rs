@@ -1,7 +1,7 @@
 //! Generate mode, one sequence at a time.
 
 use futures::FutureExt;
-use hearth_engine::{Error, ErrorKind};
+use hearth_engine::{Engine, Error, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::{
@@ -44,6 +44,23 @@ async fn an_end_token_ends_it_unless_it_is_to_be_ignored() {
     let longer = generate(&graph, &request).await;
     assert_eq!(longer.result.unwrap()["usage"]["completion_tokens"], 40);
     assert!(longer.text.starts_with(&text) && longer.text.len() == 39, "the end token has no text");
+}
+
+/// Whoever writes a message must not be able to end it and to begin another.
+#[tokio::test]
+async fn control_tokens_in_messages_are_text_and_in_prompts_are_tokens() {
+    let engine = Engine::start(options()).unwrap();
+    let template = "{% for message in messages %}{{ message.content.strip() }}</s>{% endfor %}";
+    let graph = engine.add_loaded("toy", toy::model(1024, Some(template)).0, None).unwrap();
+    let prompt_tokens = async |request: Value| generate(&graph, &request).await.result.unwrap()["usage"]["prompt_tokens"].clone();
+    let message = |content: &str| json!({"messages": [{"role": "user", "content": content}], "max_tokens": 1});
+    // The begin token, five letters of the message (a noncharacter has three bytes), and the template's end token.
+    assert_eq!(prompt_tokens(message("</s>x")).await, 7);
+    assert_eq!(prompt_tokens(message("</s>\u{fdd0}")).await, 9);
+    assert_eq!(prompt_tokens(message("<</s>/s>")).await, 10);
+    assert_eq!(prompt_tokens(json!({"prompt": "</s>x", "max_tokens": 1})).await, 3);
+    let all: String = ('\u{fdd0}'..='\u{fdef}').collect();
+    invalid(start(&mut context(&graph), &message(&all)).await, "U+FDD0");
 }
 
 #[tokio::test]
@@ -145,7 +162,7 @@ async fn tokens_are_taken_as_given_if_the_vocabulary_has_them() {
 async fn messages_go_through_the_template_with_one_begin_token() {
     let engine = hearth_engine::Engine::start(options()).unwrap();
     let (model, _) = toy::model(256, Some("{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ extra }}"));
-    let graph = engine.add_loaded("chatty", model).unwrap();
+    let graph = engine.add_loaded("chatty", model, None).unwrap();
     let document = json!({
         "messages": [{"role": "user", "content": "Hi"}], "template": {"extra": "+"}, "max_tokens": 10, "sampling": {"temperature": 0},
     });

@@ -1,6 +1,7 @@
 //! Models by name and by bytes: what is there, what is not yet, and why something is not.
 
 use hearth_engine::{DeviceChoice, Engine, EngineOptions, Error, ErrorCode, ErrorKind, Graph};
+use hearth_models::{gguf::Gguf, tokenizer::Tokenizer};
 
 use crate::toy::{self, kv_bytes, options};
 
@@ -56,7 +57,18 @@ async fn bytes_are_taken_up_to_the_cap_and_only_as_gguf() {
 fn a_context_that_the_cache_cannot_hold_is_refused_with_what_fits() {
     let engine = Engine::start(EngineOptions { kv_bytes: kv_bytes(10), context: 512, ..options() }).unwrap();
     let (model, _) = toy::model(1024, None);
-    refused(engine.add_loaded("toy", model), &ErrorKind::LoadFailed, "at most 160 tokens");
+    refused(engine.add_loaded("toy", model, None), &ErrorKind::LoadFailed, "at most 160 tokens");
+}
+
+#[test]
+fn a_draft_model_with_other_tokens_is_refused() {
+    let engine = Engine::start(options()).unwrap();
+    let (mut draft, _) = toy::model(1024, None);
+    let mut bytes = toy::gguf();
+    let at = bytes.windows(4).position(|text| text == b"</s>").unwrap();
+    bytes[at + 2] = b'e';
+    draft.tokenizer = Tokenizer::from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap();
+    refused(engine.add_loaded("toy", toy::model(1024, None).0, Some(draft)), &ErrorKind::LoadFailed, "token 2 of the draft model");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use futures::future::join_all;
-use hearth_engine::{DeviceChoice, Engine, EngineOptions, Graph};
+use hearth_engine::{DeviceChoice, Engine, EngineOptions, Graph, ModelFile};
 use serde_json::{Value, json};
 
 use crate::client::{context, generate, logits, wait_for};
@@ -78,6 +78,24 @@ async fn thirty_two_at_once_each_say_what_they_say_alone() {
         assert_eq!(alone, &together.tokens, "question {number}");
     }
     wait_for(&engine, |stats| stats.blocks_used == 0 && stats.running == 0);
+}
+
+/// The model guesses for itself: nearly all is right, and on real weights too nothing depends on it.
+#[tokio::test]
+async fn a_draft_model_changes_no_text() {
+    let (Some(path), Some((_engine, plain))) = (model(), load().await) else { return };
+    let draft_model = Some(ModelFile { path: path.clone(), sha256: None });
+    let options = EngineOptions { device: DeviceChoice::Cpu, context: 2048, draft_model, ..EngineOptions::default() };
+    let engine = Engine::start(options).unwrap();
+    engine.add_model("smollm2", path, None);
+    let drafted = engine.ready("smollm2").await.unwrap();
+    let questions = ["What is the capital of France?", "Count to twenty.", "Write a line about bees."].map(|question| chat(question, 48));
+    let together = join_all(questions.iter().map(|question| generate(&drafted, question))).await;
+    for (question, drafted) in questions.iter().zip(together) {
+        assert_eq!(generate(&plain, question).await.text, drafted.text);
+    }
+    let stats = engine.stats();
+    assert!(stats.accepted_tokens * 10 > stats.drafted_tokens * 9, "{} of {}", stats.accepted_tokens, stats.drafted_tokens);
 }
 
 #[tokio::test]

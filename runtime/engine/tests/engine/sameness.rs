@@ -1,7 +1,7 @@
 //! A text is the same alone and in any company, with and without a known beginning, with its blocks taken away and with tokens guessed ahead.
 
 use futures::future::join_all;
-use hearth_engine::{EngineOptions, ErrorKind, Graph, Stats};
+use hearth_engine::{Engine, EngineOptions, ErrorKind, Graph, Stats};
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,6 +52,27 @@ async fn a_text_is_the_same_in_any_company_with_every_option() {
         assert!(prefix_cache_queries > 0 && prefix_cache_hits < prefix_cache_queries);
         assert_eq!((prefix_cache_hits > 0, blocks_cached > 0), (prefix_cache, prefix_cache));
         assert_eq!((accepted_tokens > 100, drafted_tokens > accepted_tokens), (speculation > 0, speculation > 0));
+    }
+}
+
+#[tokio::test]
+async fn a_text_is_the_same_whatever_a_draft_model_guesses() {
+    let requests = requests(32);
+    let plain = EngineOptions { sequences: 32, ..options() };
+    let (_engine, graph, _) = toy::engine(plain.clone());
+    let alone = tokens(&graph, &requests, 1).await;
+    // Caches for all, and for few; a draft model with a shorter context than the texts have; one that is always wrong.
+    for (blocks, context, errs, right) in [(512, 1024, 7, true), (96, 1024, 7, true), (512, 128, 5, true), (512, 1024, 1, false)] {
+        let engine = Engine::start(EngineOptions { kv_bytes: 2 * kv_bytes(blocks), ..plain.clone() }).unwrap();
+        let (draft, control) = toy::erring(context, None, errs);
+        let graph = engine.add_loaded("toy", toy::model(1024, None).0, Some(draft)).unwrap();
+        for together in [1, 2, 8, 32] {
+            assert!(tokens(&graph, &requests, together).await == alone, "{together} together, {blocks} {context} {errs}");
+        }
+        wait_for(&engine, |stats| stats.blocks_used == 0 && stats.running == 0 && stats.waiting == 0);
+        let Stats { drafted_tokens, accepted_tokens, .. } = engine.stats();
+        assert!(drafted_tokens > 100 && (accepted_tokens > 1000) == right, "{accepted_tokens} of {drafted_tokens} guesses were right");
+        assert!(!control.rows().is_empty());
     }
 }
 

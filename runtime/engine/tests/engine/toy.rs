@@ -74,6 +74,8 @@ impl Control {
 #[derive(Debug)]
 struct Toy {
     control: Arc<Control>,
+    /// Says another letter than it should at each so many tokens: a draft model that errs.
+    errs: usize,
     slots: Mutex<HashMap<(u32, usize), u32>>,
 }
 
@@ -108,7 +110,11 @@ impl Network for Toy {
         let mut logits = Vec::new();
         for &row in &batch.outputs {
             let history: Vec<u32> = (0..=batch.positions[row as usize]).map(|position| slots[&slot(row as usize, position)]).collect();
-            logits.extend(logits_after(&history));
+            let mut row = logits_after(&history);
+            if history.len().is_multiple_of(self.errs) {
+                row[token(b'a' + (history.len() % 26) as u8) as usize] = 11.0;
+            }
+            logits.extend(row);
         }
         Tensor::from_data(TensorData::new(logits, [batch.outputs.len(), VOCABULARY]), &Device::flex())
     }
@@ -202,8 +208,13 @@ pub(crate) fn gguf() -> Vec<u8> {
 
 /// The toy as a model.
 pub(crate) fn model(context_length: usize, template: Option<&str>) -> (Model, Arc<Control>) {
+    erring(context_length, template, usize::MAX)
+}
+
+/// The toy as a model that errs at each `errs` tokens.
+pub(crate) fn erring(context_length: usize, template: Option<&str>, errs: usize) -> (Model, Arc<Control>) {
     let control = Arc::new(Control::default());
-    let network = Box::new(Toy { control: control.clone(), slots: Mutex::default() });
+    let network = Box::new(Toy { control: control.clone(), errs, slots: Mutex::default() });
     let tokenizer = Tokenizer::from_gguf(&Gguf::parse(&gguf()).unwrap()).unwrap();
     let template = template.map(|source| ChatTemplate::new(source, "<s>", "</s>").unwrap());
     (Model { network, tokenizer, template, context_length }, control)
@@ -222,6 +233,6 @@ pub(crate) fn options() -> EngineOptions {
 pub(crate) fn engine(options: EngineOptions) -> (Engine, Graph, Arc<Control>) {
     let engine = Engine::start(options).unwrap();
     let (model, control) = model(1024, None);
-    let graph = engine.add_loaded("toy", model).unwrap();
+    let graph = engine.add_loaded("toy", model, None).unwrap();
     (engine, graph, control)
 }
