@@ -70,9 +70,7 @@ impl Tensor {
         };
         let bytes = match step {
             Step::None => bytes,
-            Step::Interleave { heads } => {
-                interleave(&bytes, self.dimensions[1..].iter().product::<u64>().max(1) as usize, heads, &self.dimensions, ty)
-            }
+            Step::Interleave { heads } => interleave(&bytes, self.dimensions[self.dimensions.len() - 1] as usize, heads).into(),
             Step::PlusOne => {
                 let mut values = vec![0.0; bytes.len() / ty.block_bytes()];
                 ty.dequantize(&bytes, &mut values);
@@ -86,12 +84,9 @@ impl Tensor {
     }
 }
 
-/// Puts the rows of each head in the order in which RoPE rotates neighbours: row `i` of the first half, row `i` of the second, and so on.
-fn interleave(bytes: &[u8], rows: usize, heads: usize, dimensions: &[u64], ty: WeightType) -> Cow<'static, [u8]> {
-    // A bias is a column of rows of one element.
-    let rows = if dimensions.len() == 1 { dimensions[0] as usize } else { rows };
+/// Puts the rows of each head in the order in which RoPE rotates neighbours: row `i` of the first half, row `i` of the second, and so on. A bias has rows of one element.
+fn interleave(bytes: &[u8], rows: usize, heads: usize) -> Vec<u8> {
     let (row, half) = (bytes.len() / rows, rows / heads / 2);
-    debug_assert!(row.is_multiple_of(ty.block_bytes()));
     let mut out = Vec::with_capacity(bytes.len());
     for head in bytes.chunks_exact(2 * half * row) {
         let (first, second) = head.split_at(half * row);
@@ -100,7 +95,7 @@ fn interleave(bytes: &[u8], rows: usize, heads: usize, dimensions: &[u64], ty: W
             out.extend_from_slice(b);
         }
     }
-    out.into()
+    out
 }
 
 /// What the tensors follow from.
