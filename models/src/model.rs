@@ -8,6 +8,7 @@ use hearth_kernels::Linear;
 use crate::{
     Packed,
     arch::{AnyNetwork, Source},
+    folder::{Folder, FolderError},
     gguf::{Gguf, GgufError, MappedFile},
     template::{ChatTemplate, TemplateError},
     tokenizer::{Tokenizer, TokenizerError},
@@ -19,6 +20,9 @@ pub enum ModelError {
     /// The file could not be read or parsed.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// A folder's files do not make up a model.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The tokenizer's metadata is unusable.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -59,7 +63,22 @@ impl Model {
                 None
             }
         });
-        Self::from_source(Source { gguf: &gguf, packed: packed.as_ref(), context, device })
+        let source = Source { gguf: &gguf, packed: packed.as_ref(), context, device };
+        Self::from_source(source, Tokenizer::from_gguf(&gguf)?)
+    }
+
+    /// Loads a folder as Hugging Face has them, its weights changed, quantized and repacked in memory, to serve contexts of up to `context` tokens (0: as long as
+    /// it was trained for). Nothing is kept on disk: the key to keep it by would be the hash of all its files, and nobody has hashed them.
+    ///
+    /// # Errors
+    /// [`ModelError`]
+    pub fn from_folder(folder: &Folder, context: usize, device: &Device) -> Result<Self, ModelError> {
+        let gguf = folder.gguf()?;
+        let tokenizer = folder.tokenizer()?;
+        Self::from_source(Source { gguf: &gguf, packed: None, context, device }, tokenizer).map_err(|error| match error {
+            ModelError::Gguf(error) => ModelError::Folder(folder.explain(error)),
+            other => other,
+        })
     }
 
     /// Loads from a parsed GGUF, its weights repacked in memory, to serve contexts of up to `context` tokens (0: as long as it was trained for).
@@ -67,15 +86,14 @@ impl Model {
     /// # Errors
     /// [`ModelError`]
     pub fn from_gguf(gguf: &Gguf<'_>, context: usize, device: &Device) -> Result<Self, ModelError> {
-        Self::from_source(Source { gguf, packed: None, context, device })
+        Self::from_source(Source { gguf, packed: None, context, device }, Tokenizer::from_gguf(gguf)?)
     }
 
-    fn from_source(source: Source<'_>) -> Result<Self, ModelError> {
+    /// The cheap parts come first: a file with an unknown tokenizer or template should not cost the repacking of its weights.
+    fn from_source(source: Source<'_>, tokenizer: Tokenizer) -> Result<Self, ModelError> {
         let gguf = source.gguf;
-        // The cheap parts first: a file with an unknown tokenizer should not cost the repacking of its weights.
         let architecture = gguf.get_str("general.architecture")?;
         let context_length = gguf.get_u32(&format!("{architecture}.context_length"))? as usize;
-        let tokenizer = Tokenizer::from_gguf(gguf)?;
         let text = |token: Option<u32>| token.map_or_else(String::new, |token| tokenizer.decode(&[token], true));
         let template = match gguf.opt_str("tokenizer.chat_template")? {
             Some(source) => Some(ChatTemplate::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))?),

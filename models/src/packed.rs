@@ -185,7 +185,7 @@ fn pack(gguf: &Gguf<'_>, matrices: &BTreeMap<String, Matrix>, out: &mut [u8]) ->
     for (name, matrix) in matrices {
         let bytes = gguf.tensor_bytes(&gguf.tensors[name.as_str()]);
         let &Matrix { ty, count, rows, columns, .. } = matrix;
-        Experts::pack(ty, bytes, count, rows, columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
+        Experts::pack(ty, &bytes, count, rows, columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
     }
     Ok(())
 }

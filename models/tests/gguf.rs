@@ -98,8 +98,8 @@ fn finds_the_tensors_bytes() {
         let bytes = file.f32s("a", &[3], &[1.0, 2.0, 3.0]).tensor("b", &[32], Q8_0, &[5; 34]).build();
         let gguf = Gguf::parse(&bytes).unwrap();
         let (a, b) = (&gguf.tensors["a"], &gguf.tensors["b"]);
-        assert_eq!(gguf.tensor_bytes(a), [1.0_f32, 2.0, 3.0].map(f32::to_le_bytes).concat());
-        assert_eq!(gguf.tensor_bytes(b), [5; 34]);
+        assert_eq!(*gguf.tensor_bytes(a), [1.0_f32, 2.0, 3.0].map(f32::to_le_bytes).concat());
+        assert_eq!(*gguf.tensor_bytes(b), [5; 34]);
         assert_eq!((&*b.dimensions, b.range.start % alignment), (&[32_u64][..], 0));
     }
 }

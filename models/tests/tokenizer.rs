@@ -1,6 +1,7 @@
 //! Tokenizers against llama.cpp: its golden vocabularies token for token, and nasty strings against the library itself.
 
 mod data;
+mod texts;
 
 use std::{
     io::Write,
@@ -12,6 +13,7 @@ use hearth_models::{
     tokenizer::Tokenizer,
 };
 use serde_json::json;
+use texts::nasty_texts;
 
 /// The vocabularies that come with goldens.
 const GOLDENS: &[&str] = &[
@@ -60,181 +62,6 @@ fn golden_vocabularies() {
         }
     }
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
-}
-
-/// What texts are made of: whitespace in runs, scripts, emoji with joiners, invalid-looking and control characters, numbers, contractions, code, and the texts of
-/// special tokens, whole and broken.
-const PARTS: &[&str] = &[
-    " ",
-    "  ",
-    "   ",
-    "     ",
-    "\n",
-    "\n\n",
-    "\n\n\n\n",
-    "\t",
-    "\t\t",
-    "\r\n",
-    "\r",
-    "\u{a0}",
-    "\u{3000}",
-    "\u{2028}",
-    "\u{85}",
-    "\u{b}",
-    "\u{200b}",
-    "\0",
-    "\u{1}",
-    "\u{7f}",
-    "\u{feff}",
-    "\u{fffd}",
-    "▁",
-    "▁▁",
-    "Hello",
-    "world",
-    " the",
-    "ing",
-    "HELLO",
-    "camelCase",
-    "snake_case",
-    "naïve",
-    "e\u{301}",
-    "Å\u{30a}",
-    "żółw",
-    "ß",
-    "Straße",
-    "ﬁ",
-    "Ⅷ",
-    "½",
-    "²",
-    "Привет",
-    "мир",
-    "Ελληνικά",
-    "עברית",
-    "العربية",
-    "हिन्दी",
-    "ไทย",
-    "ภาษาไทย",
-    "កាន់តែ",
-    "한국어",
-    "ㅎㅎ",
-    "日本語",
-    "にほんご",
-    "カタカナ",
-    "中文",
-    "你好，世界。",
-    "𠮷",
-    "龥",
-    "１２３",
-    "٣٤",
-    "😀",
-    "👩‍👩‍👧‍👦",
-    "🏳️‍🌈",
-    "🇵🇱",
-    "👍🏽",
-    "🦙",
-    "∑∫≠",
-    "→",
-    "…",
-    "—",
-    "“q”",
-    "‘s",
-    "0",
-    "1",
-    "12",
-    "123",
-    "1234",
-    "12345678901",
-    "3.14",
-    "1e-5",
-    "0x1F",
-    "I'll",
-    "don't",
-    "'S",
-    "'RE",
-    "we've",
-    "''",
-    "'",
-    "\"",
-    "`",
-    "``",
-    "!",
-    "?!",
-    "...",
-    "---",
-    "___",
-    "***",
-    "$$",
-    "#",
-    "@user",
-    "https://a.b/c?d=e&f=g",
-    "<",
-    ">",
-    "<b>",
-    "</b>",
-    "{}",
-    "[]",
-    "()",
-    "{{ x }}",
-    "\\n",
-    "//",
-    "/* c */",
-    "a+b=c;",
-    "if (x) {\n    return y;\n}",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|im_start",
-    "|im_end|>",
-    "<|endoftext|>",
-    "<s>",
-    "</s>",
-    "<unk>",
-    "<pad>",
-    "<bos>",
-    "<eos>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "<start_of_turn",
-    "<0x0A>",
-    "<0xE2>",
-    "[CLS]",
-    "[MASK]",
-    "<mask>",
-    "<unused1>",
-    "<table>",
-    "</h1>",
-    "<|eot_id|>",
-    "<|user|>",
-    "<|end|>",
-    "<repo_name>",
-    "<file_sep>",
-    "<reponame>",
-    "user\n",
-    "system",
-    "assistant",
-    "a",
-    "b",
-    "Z",
-    "é",
-    "x\u{300}\u{301}\u{302}",
-    "\u{1F600}\u{FE0F}",
-    "🫠",
-    "\u{e000}",
-];
-
-/// Texts of random parts, the same in every run.
-fn nasty_texts(count: usize) -> Vec<String> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 33) as usize % below
-    };
-    let mut texts: Vec<String> = PARTS.iter().map(|part| (*part).to_owned()).collect();
-    while texts.len() < count {
-        texts.push((0..=next(12)).map(|_| PARTS[next(PARTS.len())]).collect());
-    }
-    texts
 }
 
 /// Answers of llama.cpp for `[{model, pre, texts}]`, `None` where it cannot run.

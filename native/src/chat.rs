@@ -20,7 +20,7 @@ Ctrl-C    stop the answer; at the prompt, end";
 
 /// Chats until the input ends.
 pub(crate) fn run(args: ChatArgs) -> anyhow::Result<()> {
-    let models = select(args.model.as_slice())?;
+    let models = select(args.model.as_slice(), args.engine.quantize)?;
     let model = models.into_iter().next().context("no model")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let chatted = runtime.block_on(async {

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hearth_engine::Quantization;
 
 use crate::bench::BenchArgs;
 
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   hearth serve
   hearth serve --listen 0.0.0.0:8080 --model smollm2-135m-instruct --model ./other.gguf
+  hearth serve --model ./Llama-3.2-1B-Instruct --quantize q8_0        a folder as Hugging Face has them
   curl http://127.0.0.1:18789/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
 
 It ends on SIGINT or SIGTERM after the answers under way; a second signal ends it at once.")]
@@ -102,6 +104,9 @@ pub(crate) struct EngineArgs {
     /// A small model of the same family that guesses ahead in place of that: a name of the catalog or a path. It guesses 4 tokens unless --speculation says how many
     #[arg(long, value_name = "NAME|PATH", env = "HEARTH_DRAFT_MODEL")]
     pub(crate) draft_model: Option<String>,
+    /// Quantize the weights of a Hugging Face folder as it is loaded: q8_0 halves them, q4_k leaves a quarter and costs some quality. A GGUF file comes quantized
+    #[arg(long, value_name = "q8_0|q4_k", env = "HEARTH_QUANTIZE")]
+    pub(crate) quantize: Option<Quantization>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -126,7 +131,7 @@ pub(crate) struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:18789", env = "HEARTH_LISTEN")]
     pub(crate) listen: SocketAddr,
-    /// A model of the catalog (`hearth models`), the path of a GGUF file, or NAME=PATH; can be repeated, the first is the default
+    /// A model of the catalog (`hearth models`), the path of a GGUF file or a Hugging Face folder, or NAME=PATH; can be repeated, the first is the default
     #[arg(long = "model", value_name = "NAME|PATH")]
     pub(crate) models: Vec<String>,
     #[command(flatten)]
@@ -147,7 +152,7 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ChatArgs {
-    /// A model of the catalog (`hearth models`) or the path of a GGUF file; without one the default model
+    /// A model of the catalog (`hearth models`) or the path of a GGUF file or a Hugging Face folder; without one the default model
     #[arg(value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
     /// What the model is told before the first message; '' tells it nothing, for models that take no such message

@@ -21,7 +21,7 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         Device::Gpu => DeviceChoice::Gpu,
     };
     let draft_model = match &args.draft_model {
-        Some(word) => select(std::slice::from_ref(word)).context("--draft-model")?.pop(),
+        Some(word) => select(std::slice::from_ref(word), None).context("--draft-model")?.pop(),
         None => None,
     };
     let kv_type = match args.kv_cache {
@@ -40,6 +40,7 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         max_wait,
         speculation: args.speculation,
         draft_model: draft_model.map(|Selected { path, sha256, .. }| ModelFile { path, sha256 }),
+        quantize: args.quantize,
         ..EngineOptions::default()
     };
     Ok(Engine::start(options)?)

@@ -1,9 +1,12 @@
-//! From what a user calls a model to the file that is loaded.
+//! From what a user calls a model to the file or folder that is loaded.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use hearth_engine::catalog::{Catalog, Check, ModelEntry, verify};
+use hearth_engine::{
+    Quantization,
+    catalog::{Catalog, Check, ModelEntry, verify},
+};
 
 use crate::{cli::models_dir, progress::Progress};
 
@@ -22,8 +25,9 @@ pub(crate) fn is_path(word: &str) -> bool {
     word.contains(std::path::is_separator) || word.ends_with(".gguf")
 }
 
-/// The models of `words`, or the default one where there are none. A model of the catalog is verified: what has another hash is not loaded.
-pub(crate) fn select(words: &[String]) -> anyhow::Result<Vec<Selected>> {
+/// The models of `words`, or the default one where there are none. A model of the catalog is verified: what has another hash is not loaded. `quantize` is what folders
+/// are loaded with: without a folder it is refused, as it would do nothing.
+pub(crate) fn select(words: &[String], quantize: Option<Quantization>) -> anyhow::Result<Vec<Selected>> {
     let mut selected: Vec<Selected> = Vec::new();
     if words.is_empty() {
         let catalog = Catalog::builtin();
@@ -47,14 +51,29 @@ pub(crate) fn select(words: &[String]) -> anyhow::Result<Vec<Selected>> {
         }
         selected.push(model);
     }
+    if let Some(quantize) = quantize
+        && !selected.iter().any(|model| model.path.is_dir())
+    {
+        anyhow::bail!(
+            "--quantize {quantize} is for folders as Hugging Face has them, and no model is one: a GGUF file comes quantized as it is"
+        );
+    }
     Ok(selected)
 }
 
-/// A file, by the name that was given or else its own.
+/// A file or folder, by the name that was given or else its own.
 fn of_path(name: Option<&str>, path: &Path) -> anyhow::Result<Selected> {
     let metadata = path.metadata().with_context(|| format!("cannot read the model {}", path.display()))?;
-    anyhow::ensure!(metadata.is_file(), "{} is not a file: name the .gguf file itself", path.display());
-    let name = name.map_or_else(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), str::to_owned);
+    let its_own = if metadata.is_dir() {
+        let what = "is a folder without config.json: name a folder as Hugging Face has them, or the .gguf file itself";
+        anyhow::ensure!(path.join("config.json").exists(), "{} {what}", path.display());
+        // `.` and `..` have names too.
+        path.canonicalize()?.file_name().map(std::ffi::OsStr::to_os_string)
+    } else {
+        anyhow::ensure!(metadata.is_file(), "{} is neither a file nor a folder: name the .gguf file itself", path.display());
+        path.file_stem().map(std::ffi::OsStr::to_os_string)
+    };
+    let name = name.map_or_else(|| its_own.unwrap_or_default().to_string_lossy().into_owned(), str::to_owned);
     // Names stand in a list with commas.
     anyhow::ensure!(
         !name.is_empty() && !name.contains(','),
@@ -82,13 +101,29 @@ mod tests {
         let path = folder.path().join("Tiny.Q4.gguf");
         std::fs::write(&path, "").unwrap();
         let path = path.to_str().unwrap();
-        let names = |words: &[String]| select(words).map(|models| models.into_iter().map(|model| model.name).collect::<Vec<_>>());
+        let names = |words: &[String]| select(words, None).map(|models| models.into_iter().map(|model| model.name).collect::<Vec<_>>());
         let other = format!("mine={path}");
         assert_eq!(names(&[path.to_owned(), other.clone(), path.to_owned()]).unwrap(), ["Tiny.Q4", "mine"]);
         assert!(names(&[format!("a,b={path}")]).unwrap_err().to_string().contains("--model NAME=PATH"));
         std::fs::write(folder.path().join("mine.gguf"), "").unwrap();
         let clash = names(&[other, folder.path().join("mine.gguf").to_str().unwrap().to_owned()]).unwrap_err().to_string();
         assert!(clash.contains("two models would be called `mine`"), "{clash}");
-        assert!(names(&[folder.path().to_str().unwrap().to_owned()]).unwrap_err().to_string().contains("not a file"));
+    }
+
+    #[test]
+    fn folders_have_names_and_may_be_quantized() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("Tiny-1.5B");
+        std::fs::create_dir(&model).unwrap();
+        let words = [model.to_str().unwrap().to_owned()];
+        let bare = select(&words, None).unwrap_err().to_string();
+        assert!(bare.contains("without config.json"), "{bare}");
+        std::fs::write(model.join("config.json"), "{}").unwrap();
+        let selected = select(&words, Some(Quantization::Q8_0)).unwrap();
+        assert_eq!(selected, [Selected { name: "Tiny-1.5B".into(), path: model, sha256: None }]);
+        let file = folder.path().join("tiny.gguf");
+        std::fs::write(&file, "").unwrap();
+        let refused = select(&[file.to_str().unwrap().to_owned()], Some(Quantization::Q4K)).unwrap_err().to_string();
+        assert!(refused.contains("--quantize q4_k"), "{refused}");
     }
 }

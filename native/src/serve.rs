@@ -25,7 +25,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // The port first: it costs nothing to find out that it is taken.
     let listener = bind(args.listen).await?;
     let address = listener.local_addr()?;
-    let models = select(&args.models)?;
+    let models = select(&args.models, args.engine.quantize)?;
     let engine = engine::start(&args.engine, args.sequences, args.queue, Duration::from_secs(args.max_wait))?;
     for model in &models {
         engine.add_model(&model.name, model.path.clone(), model.sha256.clone());

@@ -1,6 +1,7 @@
 //! Taking a network's parts out of a GGUF: hyperparameters of the architecture's own keys, tensors with their shapes checked, and a tally of what was taken.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     collections::BTreeSet,
     fmt::Display,
@@ -39,6 +40,9 @@ impl Sizes {
         KvShape { layers: self.layers, kv_heads: self.kv_heads, head_dim: self.head_dim }
     }
 }
+
+/// A tensor and its bytes.
+type Taken<'a> = (&'a TensorInfo, Cow<'a, [u8]>);
 
 /// A GGUF being taken apart for one architecture.
 pub(super) struct Loader<'a> {
@@ -174,12 +178,13 @@ impl<'a> Loader<'a> {
 
     /// A weight matrix `[rows, columns]`.
     pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Linear, GgufError> {
-        self.rows(name, rows, 0..rows, columns)
+        let taken = self.take(name, &[columns as u64, rows as u64])?;
+        self.rows(name, &taken, [rows, columns], 0..rows)
     }
 
-    /// Some consecutive rows of a weight matrix `[all, columns]`, which lie together in the file.
-    fn rows(&self, name: &str, all: usize, range: Range<usize>, columns: usize) -> Result<Linear, GgufError> {
-        let (info, bytes) = self.take(name, &[columns as u64, all as u64])?;
+    /// Some consecutive rows of a weight matrix `[all, columns]` that was taken, which lie together in it.
+    fn rows(&self, name: &str, taken: &Taken<'_>, [all, columns]: [usize; 2], range: Range<usize>) -> Result<Linear, GgufError> {
+        let (info, bytes) = taken;
         let packed = self.source.packed.and_then(|packed| packed.rows(name, info.ty, [all, columns], range.clone()));
         let row_bytes = bytes.len() / all.max(1);
         let linear = packed
@@ -205,10 +210,11 @@ impl<'a> Loader<'a> {
 
     /// The projections that the file keeps as one matrix `<name>.weight`, one below the other, each of so many rows.
     pub(super) fn fused<const N: usize>(&self, name: &str, rows: [usize; N], columns: usize) -> Result<[Projection; N], GgufError> {
-        let (name, all) = (format!("{name}.weight"), rows.iter().sum());
+        let (name, all) = (format!("{name}.weight"), rows.iter().sum::<usize>());
+        let taken = self.take(&name, &[columns as u64, all as u64])?;
         let (mut start, mut parts) = (0, Vec::with_capacity(N));
         for rows in rows {
-            parts.push(Projection { weight: self.rows(&name, all, start..start + rows, columns)?, bias: None });
+            parts.push(Projection { weight: self.rows(&name, &taken, [all, columns], start..start + rows)?, bias: None });
             start += rows;
         }
         Ok(parts.try_into().expect("one for each"))
@@ -238,7 +244,7 @@ impl<'a> Loader<'a> {
     pub(super) fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
         let (info, bytes) = self.take(name, &[len as u64])?;
         let mut values = vec![0.0; len];
-        info.ty.dequantize(bytes, &mut values);
+        info.ty.dequantize(&bytes, &mut values);
         Ok(values)
     }
 
@@ -256,7 +262,7 @@ impl<'a> Loader<'a> {
     }
 
     /// A tensor of exactly these dimensions (columns first, as GGUF has them).
-    fn take(&self, name: &str, dimensions: &[u64]) -> Result<(&'a TensorInfo, &'a [u8]), GgufError> {
+    fn take(&self, name: &str, dimensions: &[u64]) -> Result<Taken<'a>, GgufError> {
         let info = self.find(name)?;
         // Some converters write trailing dimensions of 1.
         let significant = info.dimensions.iter().rposition(|&d| d != 1).map_or(0, |last| last + 1);

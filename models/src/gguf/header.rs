@@ -6,7 +6,7 @@ use hearth_kernels::WeightType;
 
 use super::{Gguf, GgufError, TensorInfo, Value, cursor::Cursor};
 
-const MAGIC: &[u8] = b"GGUF";
+pub(super) const MAGIC: &[u8] = b"GGUF";
 const DEFAULT_ALIGNMENT: u64 = 32;
 /// The specification's bound on a key.
 const MAX_KEY: usize = 65_535;
@@ -60,7 +60,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Gguf<'_>, GgufError> {
         stated.push(tensor(&mut cursor)?);
     }
 
-    let mut gguf = Gguf { metadata, tensors: BTreeMap::new(), bytes };
+    let mut gguf = Gguf { metadata, tensors: BTreeMap::new(), bytes, maker: None };
     let alignment = match gguf.opt_u32("general.alignment")? {
         None => DEFAULT_ALIGNMENT,
         Some(alignment) if alignment.is_power_of_two() => u64::from(alignment),

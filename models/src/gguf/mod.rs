@@ -7,14 +7,16 @@ mod cursor;
 mod header;
 mod map;
 mod value;
+mod writer;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use hearth_kernels::WeightType;
 
 pub use map::MappedFile;
 pub(crate) use map::read_hint;
 pub use value::{Array, ElementType, Value};
+pub(crate) use writer::Metadata;
 
 /// Why a GGUF could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +59,7 @@ pub struct TensorInfo {
     pub dimensions: Vec<u64>,
     /// Its type.
     pub ty: WeightType,
-    /// Byte range in the whole file.
+    /// Byte range in the whole file. A tensor that is made when it is asked for has a range that only it has, behind the file's end.
     pub range: std::ops::Range<usize>,
 }
 
@@ -70,6 +72,14 @@ pub struct Gguf<'a> {
     pub tensors: BTreeMap<&'a str, TensorInfo>,
     /// The whole file.
     pub bytes: &'a [u8],
+    /// What makes the tensors that do not lie in `bytes`.
+    pub(crate) maker: Option<&'a dyn MakeTensor>,
+}
+
+/// Tensors that lie in no file as GGUF has them, and are made when they are asked for.
+pub(crate) trait MakeTensor: std::fmt::Debug + Send + Sync {
+    /// The bytes of the tensor whose range begins at `start`.
+    fn make(&self, start: usize) -> Cow<'_, [u8]>;
 }
 
 impl<'a> Gguf<'a> {
@@ -82,8 +92,11 @@ impl<'a> Gguf<'a> {
     }
 
     /// The bytes of a tensor of this file.
-    pub fn tensor_bytes(&self, tensor: &TensorInfo) -> &'a [u8] {
-        &self.bytes[tensor.range.clone()]
+    pub fn tensor_bytes(&self, tensor: &TensorInfo) -> Cow<'a, [u8]> {
+        match self.maker {
+            Some(maker) => maker.make(tensor.range.start),
+            None => Cow::Borrowed(&self.bytes[tensor.range.clone()]),
+        }
     }
 
     /// The value of `key`, if the file has it.

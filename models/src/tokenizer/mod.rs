@@ -1,9 +1,10 @@
-//! Tokenizers built from GGUF metadata (`tokenizer.ggml.*`), equal to llama.cpp's token for token.
+//! Tokenizers built from GGUF metadata (`tokenizer.ggml.*`), equal to llama.cpp's token for token, or from a `tokenizer.json`, equal to Hugging Face's (`hugging_face`).
 //!
 //! Hugging Face's algorithms do the work where they agree with llama.cpp's: byte-pair encoding (`bpe`) and WordPiece (`wordpiece`). Special tokens (`special`) and
 //! SentencePiece (`spm`) are written here, and say why. Nothing here knows of chats: a template's text comes in like any other.
 
 mod bpe;
+mod hugging_face;
 mod pre;
 mod special;
 mod spm;
@@ -15,9 +16,11 @@ use std::{borrow::Cow, sync::Arc};
 
 use crate::gguf::{Gguf, GgufError};
 
+pub(crate) use hugging_face::Named;
 pub use stream::TextStream;
 
 use bpe::{Bpe, byte_of_letter};
+use hugging_face::HuggingFace;
 use pre::PreTokenizer;
 use special::{Fragment, Specials};
 use spm::{SPACE, Spm};
@@ -88,6 +91,8 @@ enum Algorithm {
     Spm(Spm),
     Bpe(Box<Bpe>),
     Words(Words),
+    /// All of it, special tokens included.
+    HuggingFace(Box<HuggingFace>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +145,15 @@ impl Tokenizer {
         Ok(Self { inner: Arc::new(Inner { vocab, specials, algorithm, spelling, space_prefix, first, last }) })
     }
 
+    /// Builds the tokenizer of a `tokenizer.json`, for an embedding of `rows` tokens, with the tokens that begin and end a text and the ids of further ones that end
+    /// a generation.
+    ///
+    /// # Errors
+    /// [`TokenizerError`]
+    pub(crate) fn from_hugging_face(json: &[u8], begin: &Named, end: &Named, ends: &[u32], rows: usize) -> Result<Self, TokenizerError> {
+        Ok(Self { inner: Arc::new(HuggingFace::build(json, begin, end, ends, rows)?) })
+    }
+
     /// The tokens of `text`. With `add_special`, begin and end tokens are added where the model wants them; with `parse_special`, control tokens written out in the
     /// text (`<|im_start|>`) become their ids, as a rendered chat template needs.
     ///
@@ -176,6 +190,12 @@ impl Tokenizer {
 
     fn encode_without(&self, text: &str, add_special: bool, parse_special: bool, mark: Option<char>) -> Result<Vec<u32>, TokenizerError> {
         let inner = &*self.inner;
+        if let Algorithm::HuggingFace(whole) = &inner.algorithm {
+            return match mark.filter(|mark| text.contains(*mark)) {
+                Some(mark) => whole.encode_marked(inner.specials.split(text, true), add_special, mark),
+                None => whole.encode(text, add_special, parse_special),
+            };
+        }
         let mut output = Vec::with_capacity(text.len() / 3 + 2);
         output.extend(inner.first.filter(|_| add_special));
         let mut after_special = true;
@@ -199,6 +219,7 @@ impl Tokenizer {
                 Algorithm::Bpe(bpe) if inner.spelling == Spelling::Marked => bpe.encode(&text.replace(' ', SPACE), &mut output)?,
                 Algorithm::Bpe(bpe) => bpe.encode(&text, &mut output)?,
                 Algorithm::Words(words) => words.encode(&text, &mut output)?,
+                Algorithm::HuggingFace(_) => unreachable!("it has taken the whole text"),
             }
             after_special = false;
         }

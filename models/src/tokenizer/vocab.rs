@@ -174,6 +174,15 @@ impl Vocab {
         Ok((vocab, ids))
     }
 
+    /// A vocabulary of `tokens`, with the ids of those that begin and end a text and of further ones that end a generation.
+    pub(super) fn of_tokens(tokens: Vec<Token>, bos: Option<u32>, eos: Option<u32>, mut ends: Vec<u32>) -> Self {
+        let ids = (0..).zip(&tokens).map(|(id, token)| (token.text.clone(), id)).collect();
+        ends.extend(eos);
+        let mut vocab = Self { tokens, bos, eos, unknown: None, separator: None, ends };
+        vocab.find_known_texts(&ids, &[None; INFILL.len()]);
+        vocab
+    }
+
     /// Finds the tokens that are known by their texts: converters often leave them unnamed, or mark them as normal ones.
     fn find_known_texts(&mut self, ids: &Ids, infill: &[Option<u32>]) {
         for ((_, texts, ends), named) in INFILL.iter().zip(infill) {

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 pub mod bert;
+pub mod folder;
 pub mod reference;
 
 /// A GGUF under construction.

@@ -36,7 +36,7 @@ impl Reference<'_> {
     fn tensor(&self, name: &str) -> Option<Vec<f64>> {
         let info = self.gguf.tensors.get(name)?;
         let mut values = vec![0.0; info.dimensions.iter().product::<u64>() as usize];
-        info.ty.dequantize(self.gguf.tensor_bytes(info), &mut values);
+        info.ty.dequantize(&self.gguf.tensor_bytes(info), &mut values);
         Some(values.into_iter().map(f64::from).collect())
     }
 

@@ -8,10 +8,10 @@ use crate::cli::{EngineArgs, at_least_one};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// A model of the catalog (`hearth models`) or the path of a GGUF file; without one the default model. With --url, the server's name of a model
+    /// A model of the catalog (`hearth models`) or the path of a GGUF file or a Hugging Face folder; without one the default model. With --url, the server's name of a model
     #[arg(value_name = "NAME|PATH")]
     pub(super) model: Option<String>,
-    /// The path of a GGUF file, of whatever name
+    /// The path of a GGUF file or a Hugging Face folder, of whatever name
     #[arg(long, value_name = "PATH", conflicts_with = "model")]
     pub(super) file: Option<PathBuf>,
     /// Print JSON

@@ -38,7 +38,7 @@ fn chosen(args: &BenchArgs) -> anyhow::Result<Selected> {
         Some(file) => Some(std::path::absolute(file)?.to_string_lossy().into_owned()),
         None => args.model.clone(),
     };
-    let models = select(word.as_slice())?;
+    let models = select(word.as_slice(), args.engine.quantize)?;
     models.into_iter().next().ok_or_else(|| anyhow::anyhow!("no model"))
 }
 

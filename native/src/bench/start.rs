@@ -47,6 +47,9 @@ pub(super) fn measure(path: &Path, args: &EngineArgs) -> anyhow::Result<Start> {
     command.args(["bench", "--start-only", "--device", device, "--file"]).arg(path);
     command.args(["--threads", &args.threads.to_string(), "--context", &args.context.to_string()]);
     command.args(["--cache-memory", &args.cache_memory.to_string(), "--kv-cache", kv_cache]);
+    if let Some(quantize) = args.quantize {
+        command.args(["--quantize", &quantize.to_string()]);
+    }
     // Its error alone comes back, without the log.
     command.env("HEARTH_LOG", "off").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let begun = Instant::now();

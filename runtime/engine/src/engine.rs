@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use hearth_models::Model;
+use hearth_models::{Model, Quantization};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -66,6 +66,8 @@ pub struct EngineOptions {
     pub kv_bytes: u64,
     /// Largest model that [`Engine::load`] takes, in bytes.
     pub load_cap: u64,
+    /// How the weights of Hugging Face's folders are quantized as they are loaded; `None` leaves them as they are. GGUF files come as they shall be.
+    pub quantize: Option<Quantization>,
 }
 
 impl EngineOptions {
@@ -98,6 +100,7 @@ impl Default for EngineOptions {
             kv_type: KvType::F16,
             kv_bytes: 0,
             load_cap: 1 << 30,
+            quantize: None,
         }
     }
 }
@@ -179,14 +182,14 @@ impl Engine {
         self.0.device.description.clone()
     }
 
-    /// Begins loading the GGUF at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`. A name that is there already is
-    /// loaded anew. With the file's `sha256` (hexadecimal, verified by the caller) its repacked weights are kept beside it for the next start.
+    /// Begins loading the GGUF or the Hugging Face folder at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`. A name that
+    /// is there already is loaded anew. With a file's `sha256` (hexadecimal, verified by the caller) its repacked weights are kept beside it for the next start.
     pub fn add_model(&self, name: &str, path: PathBuf, sha256: Option<String>) {
         let state = self.0.graphs().add(name, LoadState::Loading);
         let shared = self.0.clone();
         let (loader, label) = (state.clone(), name.to_owned());
         let spawned = spawn("hearth-load", move || {
-            loader.send_replace(match shared.load_file(&path, sha256.as_deref()) {
+            loader.send_replace(match shared.load_path(&path, sha256.as_deref()) {
                 Ok(graph) => LoadState::Ready(graph),
                 Err(error) => {
                     tracing::error!(model = label, %error, "loading failed");

@@ -40,4 +40,4 @@ pub use graph::Graph;
 pub use tensor::{NamedTensor, Tensor, TensorType};
 
 pub use hearth_kernels::KvType;
-pub use hearth_models::{catalog, gguf};
+pub use hearth_models::{Quantization, catalog, gguf};

@@ -10,7 +10,7 @@ use std::{
 use burn::tensor::Device;
 use hearth_kernels::KvCache;
 use hearth_models::{
-    Model,
+    Folder, Model,
     arch::{AnyNetwork, Encoder, Network},
     gguf::Gguf,
     template::ChatTemplate,
@@ -38,8 +38,8 @@ use crate::{
 const STEP_ROWS: usize = 128;
 
 impl Shared {
-    /// Loads the GGUF at `path`, which has this `sha256` if that is known.
-    pub(crate) fn load_file(&self, path: &Path, sha256: Option<&str>) -> Result<Graph, Error> {
+    /// Loads the GGUF at `path`, which has this `sha256` if that is known, or the folder there.
+    pub(crate) fn load_path(&self, path: &Path, sha256: Option<&str>) -> Result<Graph, Error> {
         self.load_guarded(|| {
             let model = self.open(path, sha256)?;
             let draft = self.options.draft_model.as_ref().map(|ModelFile { path, sha256 }| self.open(path, sha256.as_deref()));
@@ -49,6 +49,11 @@ impl Shared {
     }
 
     fn open(&self, path: &Path, sha256: Option<&str>) -> Result<Model, Error> {
+        if path.is_dir() {
+            let folder = Folder::open(path, self.options.quantize).map_err(|error| failed(error.to_string()))?;
+            self.check_weights(folder.weight_bytes())?;
+            return Model::from_folder(&folder, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()));
+        }
         let file = File::open(path).map_err(|error| unreadable(path, &error))?;
         let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
         self.check_weights(bytes)?;

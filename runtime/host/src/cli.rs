@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
-use hearth_engine::{DeviceChoice, KvType};
+use hearth_engine::{DeviceChoice, KvType, Quantization};
 
 /// Where a plain run listens.
 pub const LISTEN: &str = "127.0.0.1:18789";
@@ -24,7 +24,7 @@ pub struct Cli {
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 
-    /// A model to serve: a name of the catalog (see `hearth models`), a .gguf file, or NAME=FILE.gguf. May be repeated; the first is the default. Without it: the
+    /// A model to serve: a name of the catalog (see `hearth models`), a .gguf file, a Hugging Face folder, or NAME=PATH. May be repeated; the first is the default. Without it: the
     /// variable `models`, if it is set; then `model` of the trigger in spin.toml; then the default of the variable `models`.
     #[arg(long = "model", value_name = "NAME")]
     pub models: Vec<String>,
@@ -61,6 +61,10 @@ pub struct Cli {
     /// A small model of the same family that guesses ahead in place of that: a name of the catalog, or a .gguf file. It guesses 4 tokens unless --speculation says how many.
     #[arg(long, value_name = "NAME")]
     pub draft_model: Option<String>,
+
+    /// Quantize the weights of Hugging Face folders as they are loaded: q8_0 halves them, q4_k leaves a quarter and costs some quality. GGUF files come quantized.
+    #[arg(long, value_name = "q8_0|q4_k")]
+    pub quantize: Option<Quantization>,
 
     /// Memory for conversations under way (the KV cache), in MiB; 0 lets the engine choose from what is free.
     #[arg(long, default_value_t = 0, value_name = "MIB")]

@@ -1,4 +1,4 @@
-//! Which models an application serves, and the files behind their names.
+//! Which models an application serves, and the files and folders behind their names.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::app::{
 pub struct Served {
     /// The name that requests use.
     pub name: String,
-    /// Its verified file.
+    /// Its file or folder.
     pub path: PathBuf,
     /// Its sha256, where it was verified.
     pub sha256: Option<String>,
@@ -35,30 +35,44 @@ fn default_model() -> Vec<String> {
     vec![Catalog::builtin().default_model().name.clone()]
 }
 
-/// The name that requests use for what was `wanted`: a name of the catalog, a path to a `.gguf`, or `NAME=PATH`.
+/// Whether what was `wanted` is a path and not a name.
+fn is_path(wanted: &str) -> bool {
+    wanted.contains(std::path::is_separator) || wanted.ends_with(".gguf")
+}
+
+/// The name that requests use for what was `wanted`: a name of the catalog, a path to a `.gguf` or a Hugging Face folder, or `NAME=PATH`.
 ///
 /// # Errors
 /// Where there is nothing to call it by: a message for a person.
 pub fn name_of(wanted: &str) -> Result<String, String> {
+    let path = Path::new(wanted);
     let name = match wanted.split_once('=') {
         Some((name, _)) => name.to_owned(),
-        None if wanted.ends_with(".gguf") => {
-            Path::new(wanted).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+        // A folder's name may have a full stop that begins no ending.
+        None if is_path(wanted) => {
+            let name = if wanted.ends_with(".gguf") { path.file_stem() } else { path.file_name() };
+            name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         }
         None => wanted.to_owned(),
     };
-    if name.is_empty() { Err(format!("--model {wanted} names no model")) } else { Ok(name) }
+    if name.is_empty() { Err(format!("--model {wanted} names no model: say NAME=PATH")) } else { Ok(name) }
 }
 
-/// The file behind a name of the catalog (verified), a path to a `.gguf`, or `NAME=PATH`.
+/// What is behind a name of the catalog (verified), a path to a `.gguf` or a Hugging Face folder, or `NAME=PATH`.
 ///
 /// # Errors
 /// What is missing or wrong, and the cure: a message for a person.
 pub fn locate(wanted: &str) -> Result<Served, String> {
     let name = name_of(wanted)?;
-    let file = wanted.split_once('=').map(|(_, file)| file).or_else(|| wanted.ends_with(".gguf").then_some(wanted));
-    if let Some(path) = file.map(PathBuf::from) {
+    let path = wanted.split_once('=').map(|(_, path)| path).or_else(|| is_path(wanted).then_some(wanted));
+    if let Some(path) = path.map(PathBuf::from) {
         std::fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
+        if path.is_dir() && !path.join("config.json").exists() {
+            return Err(format!(
+                "{} is a folder without config.json: name a folder as Hugging Face has them, or the .gguf file itself",
+                path.display()
+            ));
+        }
         return Ok(Served { name, path, sha256: None });
     }
     let folder = models_dir().ok_or("there is no folder for models: set HEARTH_MODELS, or HOME")?;
@@ -114,5 +128,13 @@ mod tests {
         assert!(locate(&format!("={path}")).unwrap_err().contains("names no model"));
         std::fs::remove_file(&file).unwrap();
         assert!(locate(path).unwrap_err().contains("cannot read"));
+
+        let folder = std::env::temp_dir().join(format!("Tiny-1.5B-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert!(locate(folder.to_str().unwrap()).unwrap_err().contains("without config.json"));
+        std::fs::write(folder.join("config.json"), "{}").unwrap();
+        let name = format!("Tiny-1.5B-{}", std::process::id());
+        assert_eq!(locate(folder.to_str().unwrap()).unwrap(), Served { name, path: folder.clone(), sha256: None });
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -168,6 +168,7 @@ fn engine_options(cli: &Cli) -> Result<EngineOptions> {
         speculation: cli.speculation,
         draft_model: draft.map(|Served { path, sha256, .. }| ModelFile { path, sha256 }),
         kv_type: cli.kv_cache.into(),
+        quantize: cli.quantize,
         kv_bytes: cli.cache_memory << 20,
         load_cap: cli.max_load,
         ..EngineOptions::default()

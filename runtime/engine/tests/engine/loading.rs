@@ -40,7 +40,10 @@ async fn a_file_that_cannot_be_loaded_says_why_under_its_name() {
     std::fs::write(&path, toy::gguf()).unwrap();
     engine.add_model("vocabulary", path, None);
     refused(engine.ready("vocabulary").await, &ErrorKind::LoadFailed, "general.architecture");
-    assert_eq!(engine.models(), ["missing", "text", "vocabulary"]);
+    // A folder is one of Hugging Face's, or none.
+    engine.add_model("folder", folder.clone(), None);
+    refused(engine.ready("folder").await, &ErrorKind::LoadFailed, "has no config.json");
+    assert_eq!(engine.models(), ["missing", "text", "vocabulary", "folder"]);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -1,12 +1,16 @@
 //! The bit layouts of GGML's tensor types: block sizes and exact dequantization, the reference that every kernel is tested against.
 //!
 //! Every quantized type reads as small integer codes in groups of 16 or 32 with a scale and perhaps a minimum for each group: `w = scale · code − min`. `legacy.rs`
-//! and `k.rs` take one block apart into that form; dequantization, the CPU's tiles and the GPU's arrays are all made from it.
+//! and `k.rs` take one block apart into that form; dequantization, the CPU's tiles and the GPU's arrays are all made from it. `quantize.rs` goes the other way, for
+//! models that come as floats.
 
 mod k;
 mod legacy;
+mod quantize;
 
 use half::{bf16, f16};
+
+use crate::cpu::pool;
 
 /// A tensor type of GGUF that weights may have. Layouts follow ggml's `ggml-common.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -252,6 +256,50 @@ impl WeightType {
                 }
             }
         }
+    }
+
+    /// Writes `values` (whole blocks) to `out`: the inverse of [`Self::dequantize`], as near as the type comes. For floats, Q4_K, Q5_0 and Q8_0.
+    ///
+    /// # Panics
+    /// When `values` and `out` do not hold the same number of whole blocks, and for a type that nothing is quantized to here.
+    pub fn quantize(self, values: &[f32], out: &mut [u8]) {
+        assert_eq!(self.bytes_of(values.len()), Some(out.len()), "{} elements of {self:?} in {} bytes", values.len(), out.len());
+        match self {
+            Self::F32 => each_mut(values, out, f32::to_le_bytes),
+            Self::F16 => each_mut(values, out, |v| f16::from_f32(v).to_le_bytes()),
+            Self::BF16 => each_mut(values, out, |v| bf16::from_f32(v).to_le_bytes()),
+            Self::Q4K | Self::Q5_0 | Self::Q8_0 => {
+                for (values, out) in values.chunks_exact(self.block_len()).zip(out.chunks_exact_mut(self.block_bytes())) {
+                    quantize::block(self, values, out);
+                }
+            }
+            _ => panic!("there is no quantizer for {self:?}"),
+        }
+    }
+
+    /// A matrix of this type as one of type `to`, on the CPU's threads: its rows dequantized and quantized again, each alone, so that no more than a row a thread is
+    /// ever there as f32.
+    ///
+    /// # Panics
+    /// As [`Self::dequantize`] and [`Self::quantize`] do, and when `bytes` are not whole rows of `columns` elements.
+    pub fn convert(self, bytes: &[u8], to: Self, columns: usize) -> Vec<u8> {
+        let (Some(row @ 1..), Some(to_row)) = (self.bytes_of(columns), to.bytes_of(columns)) else {
+            panic!("rows of {columns} elements are not whole blocks of {self:?} and {to:?}")
+        };
+        assert!(bytes.len().is_multiple_of(row), "{} bytes are no whole rows of {row}", bytes.len());
+        let mut out = vec![0; bytes.len() / row * to_row];
+        pool::for_each_slice(&mut out, to_row, |i, out| {
+            let mut values = vec![0.0; columns];
+            self.dequantize(&bytes[i * row..(i + 1) * row], &mut values);
+            to.quantize(&values, out);
+        });
+        out
+    }
+}
+
+fn each_mut<const N: usize>(values: &[f32], out: &mut [u8], write: impl Fn(f32) -> [u8; N]) {
+    for (value, bytes) in values.iter().zip(out.as_chunks_mut::<N>().0) {
+        *bytes = write(*value);
     }
 }
 
