@@ -22,5 +22,6 @@ mod quantize;
 pub(crate) mod rope;
 mod scalar;
 mod simd;
+pub(crate) mod survey;
 pub(crate) mod target;
 pub(crate) mod tile;
