@@ -44,12 +44,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads from a GGUF file, memory-mapped. With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and mapped from there; else they are
+    /// Loads from a GGUF file, memory-mapped, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and mapped from there; else they are
     /// repacked in memory and the map is closed again.
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn open(path: &Path, sha256: Option<&str>, device: &Device) -> Result<Self, ModelError> {
+    pub fn open(path: &Path, sha256: Option<&str>, context: usize, device: &Device) -> Result<Self, ModelError> {
         let file = MappedFile::open(path)?;
         let gguf = Gguf::parse(&file)?;
         let packed = sha256.filter(|_| Linear::is_tiled(device)).and_then(|sha256| match Packed::open(&gguf, path, sha256) {
@@ -59,15 +59,15 @@ impl Model {
                 None
             }
         });
-        Self::from_source(Source { gguf: &gguf, packed: packed.as_ref(), device })
+        Self::from_source(Source { gguf: &gguf, packed: packed.as_ref(), context, device })
     }
 
-    /// Loads from a parsed GGUF, its weights repacked in memory.
+    /// Loads from a parsed GGUF, its weights repacked in memory, to serve contexts of up to `context` tokens (0: as long as it was trained for).
     ///
     /// # Errors
     /// [`ModelError`]
-    pub fn from_gguf(gguf: &Gguf<'_>, device: &Device) -> Result<Self, ModelError> {
-        Self::from_source(Source { gguf, packed: None, device })
+    pub fn from_gguf(gguf: &Gguf<'_>, context: usize, device: &Device) -> Result<Self, ModelError> {
+        Self::from_source(Source { gguf, packed: None, context, device })
     }
 
     fn from_source(source: Source<'_>) -> Result<Self, ModelError> {

@@ -163,7 +163,7 @@ fn step(network: &dyn Network, cache: &mut KvCache, device: &Device, sequences: 
 }
 
 fn load(bytes: &[u8], device: &Device) -> Box<dyn Network> {
-    arch::load(Source { gguf: &Gguf::parse(bytes).unwrap(), packed: None, device }).unwrap()
+    arch::load(Source { gguf: &Gguf::parse(bytes).unwrap(), packed: None, context: 0, device }).unwrap()
 }
 
 /// The logits after `tokens`, computed in chunks of the given lengths.
@@ -283,7 +283,7 @@ fn a_chunk_whose_logits_nobody_wants_gives_none() {
 fn refusals_name_the_tensor_or_key() {
     let refuses = |file: Builder, parts: &[&str]| {
         let bytes = file.build();
-        let source = Source { gguf: &Gguf::parse(&bytes).unwrap(), packed: None, device: &Device::flex() };
+        let source = Source { gguf: &Gguf::parse(&bytes).unwrap(), packed: None, context: 0, device: &Device::flex() };
         let error = arch::load(source).expect_err("the file does not fit its metadata").to_string();
         for part in parts {
             assert!(error.contains(part), "{error:?} lacks {part:?}");

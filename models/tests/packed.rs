@@ -59,7 +59,7 @@ fn logits(path: &Path, sha256: Option<&str>) -> Vec<f32> {
     let file = MappedFile::open(path).unwrap();
     let gguf = Gguf::parse(&file).unwrap();
     let packed = sha256.map(|sha256| Packed::open(&gguf, path, sha256).unwrap());
-    let network = arch::load(Source { gguf: &gguf, packed: packed.as_ref(), device: &device }).unwrap();
+    let network = arch::load(Source { gguf: &gguf, packed: packed.as_ref(), context: 0, device: &device }).unwrap();
     // What the network holds must live without these.
     drop((packed, file));
     let batch = Batch { tokens: vec![3, 1, 41], positions: vec![0, 1, 2], sequences: vec![0; 3], tables: vec![vec![0]], outputs: vec![2] };

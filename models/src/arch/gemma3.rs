@@ -2,7 +2,9 @@
 //! attention and feed-forward as well as before; the embedding scaled by the root of its width.
 
 use burn::tensor::Tensor;
-use hearth_kernels::{Activation, AttentionShape, Batch, KvCache, KvShape, Linear, RopeStyle, Step, attention, gated, rms_norm, rope};
+use hearth_kernels::{
+    Activation, AttentionShape, Batch, KvCache, KvShape, Linear, Rope, RopeStyle, Step, attention, gated, rms_norm, rope,
+};
 
 use super::{
     Network, Source,
@@ -32,7 +34,7 @@ pub(super) struct Gemma3 {
 /// How far a layer sees, and the RoPE that goes with it.
 #[derive(Debug)]
 struct Reach {
-    frequencies: Tensor<1>,
+    rope: Rope,
     attention: AttentionShape,
 }
 
@@ -65,15 +67,12 @@ impl Gemma3 {
         let scaled_by = if layers == LAYERS_27B { width / heads } else { head_dim };
         let scale = loader.f32_or("attention.scale", 0.0)?;
         let scale = if scale == 0.0 { (scaled_by as f32).sqrt().recip() } else { scale };
-        let attention = AttentionShape { heads, kv_heads, head_dim, scale, window: None };
-        let global_base = loader.f32_or("rope.freq_base", 10_000.0)?;
+        let attention = AttentionShape { heads, kv_heads, head_dim, scale, cap: None, window: None };
         // Context was extended on the layers of full attention only: the local ones keep the base and scale of the first training.
         let local_base = loader.f32_or("rope.freq_base_swa", 10_000.0)?;
-        let global = Reach { frequencies: loader.rope_frequencies(sizes.rotated, global_base, loader.rope_scale()?)?, attention };
-        let local = Reach {
-            frequencies: loader.rope_frequencies(sizes.rotated, local_base, 1.0)?,
-            attention: AttentionShape { window, ..attention },
-        };
+        let global = Reach { rope: loader.rope(&sizes, RopeStyle::Half)?, attention };
+        let local =
+            Reach { rope: loader.plain_rope(&sizes, local_base, RopeStyle::Half)?, attention: AttentionShape { window, ..attention } };
         loader.refuse("attn_logit_softcapping", "capping attention scores")?;
         let logit_cap = loader.f32_or("final_logit_softcapping", 0.0)?;
 
@@ -140,7 +139,7 @@ impl Network for Gemma3 {
         let mut x = self.token_embd.embed(&batch.tokens).mul_scalar((width as f32).sqrt());
         for (layer, block) in self.blocks.iter().enumerate() {
             let reach = if block.is_local { &self.local } else { &self.global };
-            let rotate = |x| rope(x, step, &reach.frequencies, head_dim, RopeStyle::Half);
+            let rotate = |x| rope(x, step, &reach.rope, head_dim);
             let normed = rms_norm(x.clone(), &block.attn_norm, eps);
             let q = rotate(rms_norm(block.attn_q.forward(normed.clone()), &block.attn_q_norm, eps));
             let k = rotate(rms_norm(block.attn_k.forward(normed.clone()), &block.attn_k_norm, eps));

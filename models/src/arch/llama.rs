@@ -1,7 +1,9 @@
 //! `llama`: Llama 1 to 3, SmolLM, Mistral and their kin. GGUF stores the query and key weights permuted for interleaved RoPE.
 
 use burn::tensor::Tensor;
-use hearth_kernels::{Activation, AttentionShape, Batch, KvCache, KvShape, Linear, RopeStyle, Step, attention, gated, rms_norm, rope};
+use hearth_kernels::{
+    Activation, AttentionShape, Batch, KvCache, KvShape, Linear, Rope, RopeStyle, Step, attention, gated, rms_norm, rope,
+};
 
 use super::{
     Network, Projection, Source,
@@ -16,7 +18,7 @@ pub(super) struct Llama {
     blocks: Vec<Block>,
     output_norm: Tensor<1>,
     output: Linear,
-    frequencies: Tensor<1>,
+    rope: Rope,
     attention: AttentionShape,
     sizes: Sizes,
     weight_bytes: usize,
@@ -46,9 +48,10 @@ impl Llama {
             kv_heads,
             head_dim,
             scale: if scale == 0.0 { (head_dim as f32).sqrt().recip() } else { scale },
+            cap: None,
             window: None,
         };
-        let frequencies = loader.rope_frequencies(sizes.rotated, loader.f32_or("rope.freq_base", 10_000.0)?, loader.rope_scale()?)?;
+        let rope = loader.rope(&sizes, RopeStyle::Interleaved)?;
 
         let token_embd = loader.matrix("token_embd.weight", sizes.vocabulary, width)?;
         let output = loader.output(&token_embd, &sizes)?;
@@ -68,7 +71,7 @@ impl Llama {
             })
         };
         let blocks = (0..sizes.layers).map(block).collect::<Result<_, GgufError>>()?;
-        Ok(Self { token_embd, blocks, output_norm, output, frequencies, attention, sizes, weight_bytes: loader.finish()? })
+        Ok(Self { token_embd, blocks, output_norm, output, rope, attention, sizes, weight_bytes: loader.finish()? })
     }
 }
 
@@ -87,7 +90,7 @@ impl Network for Llama {
 
     fn forward(&self, batch: &Batch, step: &Step, cache: &mut KvCache) -> Tensor<2> {
         let Sizes { head_dim, eps, .. } = self.sizes;
-        let rotate = |x| rope(x, step, &self.frequencies, head_dim, RopeStyle::Interleaved);
+        let rotate = |x| rope(x, step, &self.rope, head_dim);
         let mut x = self.token_embd.embed(&batch.tokens);
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = rms_norm(x.clone(), &block.attn_norm, eps);

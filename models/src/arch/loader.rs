@@ -62,6 +62,17 @@ impl<'a> Loader<'a> {
         self.source.gguf
     }
 
+    /// The longest context that the model was trained for, in tokens.
+    pub(super) fn trained_context(&self) -> Result<usize, GgufError> {
+        self.size("context_length", usize::MAX)
+    }
+
+    /// The longest context that will be asked for, in tokens.
+    pub(super) fn context(&self) -> Result<usize, GgufError> {
+        let trained = self.trained_context()?;
+        Ok(if self.source.context == 0 { trained } else { self.source.context.min(trained) })
+    }
+
     /// A float, or `default` when the file does not say.
     pub(super) fn f32_or(&self, name: &str, default: f32) -> Result<f32, GgufError> {
         Ok(self.source.gguf.opt_f32(&self.key(name))?.unwrap_or(default))
@@ -134,42 +145,6 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// RoPE's angles a position: `base^(-2i/rotated) · scale / factorᵢ`, with the factors of the tensor `rope_freqs.weight` where the file has it (llama 3's long context).
-    pub(super) fn rope_frequencies(&self, rotated: usize, base: f32, scale: f32) -> Result<Tensor<1>, GgufError> {
-        let name = "rope_freqs.weight";
-        let factors = match self.source.gguf.tensors.contains_key(name) {
-            true => self.floats(name, rotated / 2)?,
-            false => vec![1.0; rotated / 2],
-        };
-        let angle = |(i, factor): (usize, &f32)| {
-            let exponent = -((2 * i) as f64) / rotated as f64;
-            (f64::from(base).powf(exponent) * f64::from(scale) / f64::from(*factor)) as f32
-        };
-        let frequencies: Vec<f32> = factors.iter().enumerate().map(angle).collect();
-        if !frequencies.iter().all(|f| f.is_finite()) {
-            return Err(GgufError::Metadata { key: self.key("rope.freq_base"), problem: "the RoPE frequencies are not finite".into() });
-        }
-        Ok(self.upload(frequencies))
-    }
-
-    /// What positions are multiplied by for a context longer than that of the first training: RoPE's linear scaling.
-    pub(super) fn rope_scale(&self) -> Result<f32, GgufError> {
-        let key = self.key("rope.scaling.type");
-        match self.source.gguf.opt_str(&key)? {
-            None | Some("none" | "linear") => {}
-            Some(other) => {
-                return Err(GgufError::Metadata { key, problem: format!("RoPE scaling by `{other}` is not supported, only `linear`") });
-            }
-        }
-        self.refuse("rope.scaling.attn_factor", "scaling attention for RoPE")?;
-        // `rope.scale_linear` is the factor's name in old files; 0 means none.
-        let factor = match self.source.gguf.opt_f32(&self.key("rope.scaling.factor"))? {
-            Some(factor) => factor,
-            None => self.f32_or("rope.scale_linear", 0.0)?,
-        };
-        Ok(if factor == 0.0 { 1.0 } else { 1.0 / factor })
-    }
-
     /// A weight matrix `[rows, columns]`.
     pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Linear, GgufError> {
         let (info, bytes) = self.take(name, &[columns as u64, rows as u64])?;
@@ -202,14 +177,14 @@ impl<'a> Loader<'a> {
         Ok(self.upload(self.floats(name, len)?))
     }
 
-    fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
+    pub(super) fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
         let (info, bytes) = self.take(name, &[len as u64])?;
         let mut values = vec![0.0; len];
         info.ty.dequantize(bytes, &mut values);
         Ok(values)
     }
 
-    fn upload(&self, values: Vec<f32>) -> Tensor<1> {
+    pub(super) fn upload(&self, values: Vec<f32>) -> Tensor<1> {
         let len = values.len();
         self.uploaded.update(|sum| sum + len * size_of::<f32>());
         Tensor::from_data(TensorData::new(values, [len]), self.source.device)

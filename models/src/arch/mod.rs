@@ -3,6 +3,7 @@
 mod gemma3;
 mod llama;
 mod loader;
+mod rope;
 
 use burn::tensor::{Device, Tensor};
 use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
@@ -34,6 +35,8 @@ pub struct Source<'a> {
     pub gguf: &'a Gguf<'a>,
     /// Its matrices as the CPU's kernels read them, if they are there: what is missing in them is repacked in memory.
     pub packed: Option<&'a Packed>,
+    /// The longest context that will be asked for, in tokens; 0 for the one that the model was trained for. LongRoPE has other factors for a long context.
+    pub context: usize,
     /// Where the weights go. `packed` is for the CPU alone.
     pub device: &'a Device,
 }

@@ -34,7 +34,8 @@ impl Shared {
             let file = File::open(path).map_err(|error| unreadable(path, &error))?;
             let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
             self.check_weights(bytes)?;
-            Model::open(path, sha256, &self.device.device).map_err(|error| failed(error.to_string())).and_then(|model| self.serve(model))
+            let model = Model::open(path, sha256, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
+            self.serve(model)
         })
     }
 
@@ -47,7 +48,7 @@ impl Shared {
             }
             self.check_weights(bytes.len() as u64)?;
             let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
-            let model = Model::from_gguf(&gguf, &self.device.device).map_err(|error| failed(error.to_string()))?;
+            let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
             let graph = self.serve(model)?;
             self.graphs().share(hash, &graph);
             Ok(graph)

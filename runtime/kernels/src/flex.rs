@@ -75,11 +75,11 @@ impl KernelOps for Flex {
         tensor(out, shape)
     }
 
-    fn rope(x: Floats, positions: IntTensor<Self>, frequencies: Floats, head_dim: usize, style: RopeStyle) -> Floats {
+    fn rope(x: Floats, positions: IntTensor<Self>, frequencies: Floats, magnitude: f32, head_dim: usize, style: RopeStyle) -> Floats {
         let (mut x, positions, frequencies) = (contiguous(x), contiguous(positions), contiguous(frequencies));
         let len = x.layout().num_elements();
         // Copies only when the tensor is shared.
-        rope::rope(&mut x.storage_mut::<f32>()[..len], integers(&positions), floats(&frequencies), head_dim, style);
+        rope::rope(&mut x.storage_mut::<f32>()[..len], integers(&positions), (floats(&frequencies), magnitude), head_dim, style);
         x
     }
 
@@ -184,7 +184,7 @@ mod tests {
         let device = Device::flex();
         let mut cache = KvCache::new(KvShape { layers: 1, kv_heads: 1, head_dim: 8 }, 2, &device);
         let batch = |position| Batch { positions: vec![position], sequences: vec![0], tables: vec![vec![1, 0]], ..Batch::default() };
-        let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: 8, scale: 1.0, window: None };
+        let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: 8, scale: 1.0, cap: None, window: None };
         let row = || Tensor::<2>::ones([1, 8], (&device, DType::F32));
         for position in 0..20 {
             attention(row(), row(), row(), &mut cache, 0, &Step::new(&batch(position), &device), shape);

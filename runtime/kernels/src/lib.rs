@@ -27,5 +27,5 @@ pub use cpu::{
 #[cfg(feature = "wgpu")]
 pub use device::{Gpu, GpuError, GpuKind, gpus};
 pub use linear::Linear;
-pub use ops::{Activation, AttentionShape, RopeStyle, attention, gated, rms_norm, rope};
+pub use ops::{Activation, AttentionShape, Rope, RopeStyle, attention, gated, rms_norm, rope};
 pub use weight::{WeightError, WeightType};

@@ -39,6 +39,7 @@ pub(crate) trait KernelOps: Backend {
         x: FloatTensor<Self>,
         positions: IntTensor<Self>,
         frequencies: FloatTensor<Self>,
+        magnitude: f32,
         head_dim: usize,
         style: RopeStyle,
     ) -> FloatTensor<Self>;
@@ -91,6 +92,17 @@ pub enum RopeStyle {
     Half,
 }
 
+/// A rotary position embedding (RoFormer, Su et al., 2021), its scaling to longer contexts applied.
+#[derive(Debug, Clone)]
+pub struct Rope {
+    /// `[rotated/2]`: θᵢ, radians a position.
+    pub frequencies: Tensor<1>,
+    /// What cosines and sines are multiplied by: 1, or the attention factor of a scaling that has one (YaRN, LongRoPE).
+    pub magnitude: f32,
+    /// Which elements make a pair.
+    pub style: RopeStyle,
+}
+
 /// The sizes and options of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionShape {
@@ -102,6 +114,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// What scores are multiplied by before the softmax.
     pub scale: f32,
+    /// Scores are softly kept within ± `cap`: `cap · tanh(scale · score / cap)` goes into the softmax (Gemma 2).
+    pub cap: Option<f32>,
     /// A row sees only the last `window` positions, its own included.
     pub window: Option<usize>,
 }
@@ -114,10 +128,9 @@ pub fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as KernelOps>::rms_norm(x.into_dispatch(), weight.clone().into_dispatch(), eps))
 }
 
-/// Rotary position embedding of `x: [m, heads × head_dim]` at the step's positions. `frequencies: [rotated/2]` holds θᵢ, radians a position (scaling applied);
-/// elements past `rotated = 2 × frequencies.len()` of a head stay as they are.
-pub fn rope(x: Tensor<2>, step: &Step, frequencies: &Tensor<1>, head_dim: usize, style: RopeStyle) -> Tensor<2> {
-    let (dims, rotated) = (x.dims(), 2 * frequencies.dims()[0]);
+/// Rotary position embedding of `x: [m, heads × head_dim]` at the step's positions. Elements past `rotated = 2 × frequencies.len()` of a head stay as they are.
+pub fn rope(x: Tensor<2>, step: &Step, rope: &Rope, head_dim: usize) -> Tensor<2> {
+    let (dims, rotated) = (x.dims(), 2 * rope.frequencies.dims()[0]);
     assert!(
         dims[1].is_multiple_of(head_dim) && rotated <= head_dim,
         "rows of {} elements, heads of {head_dim}, {rotated} of them rotated",
@@ -127,9 +140,10 @@ pub fn rope(x: Tensor<2>, step: &Step, frequencies: &Tensor<1>, head_dim: usize,
     Tensor::from_dispatch(<Dispatch as KernelOps>::rope(
         x.into_dispatch(),
         step.positions.clone().into_dispatch(),
-        frequencies.clone().into_dispatch(),
+        rope.frequencies.clone().into_dispatch(),
+        rope.magnitude,
         head_dim,
-        style,
+        rope.style,
     ))
 }
 

@@ -7,12 +7,14 @@ use common::{Random, bits, on_every_target, tensor, values};
 use half::f16;
 use hearth_kernels::{AttentionShape, Batch, KvCache, KvShape, Step, attention, set_threads};
 
-const SHAPES: [AttentionShape; 5] = [
-    AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, window: None },
-    AttentionShape { heads: 4, kv_heads: 1, head_dim: 256, scale: 0.0625, window: Some(20) },
-    AttentionShape { heads: 2, kv_heads: 2, head_dim: 80, scale: 0.3, window: Some(1) },
-    AttentionShape { heads: 5, kv_heads: 1, head_dim: 22, scale: 0.2, window: None },
-    AttentionShape { heads: 8, kv_heads: 2, head_dim: 128, scale: 0.1, window: Some(5) },
+const SHAPES: [AttentionShape; 7] = [
+    AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, cap: None, window: None },
+    AttentionShape { heads: 4, kv_heads: 1, head_dim: 256, scale: 0.0625, cap: None, window: Some(20) },
+    AttentionShape { heads: 2, kv_heads: 2, head_dim: 80, scale: 0.3, cap: None, window: Some(1) },
+    AttentionShape { heads: 5, kv_heads: 1, head_dim: 22, scale: 0.2, cap: None, window: None },
+    AttentionShape { heads: 8, kv_heads: 2, head_dim: 128, scale: 0.1, cap: None, window: Some(5) },
+    AttentionShape { heads: 4, kv_heads: 2, head_dim: 64, scale: 0.125, cap: Some(1.5), window: Some(30) },
+    AttentionShape { heads: 3, kv_heads: 1, head_dim: 24, scale: 0.5, cap: Some(50.0), window: None },
 ];
 
 /// A sequence's queries, keys and values for every position.
@@ -32,7 +34,7 @@ impl Sequence {
 
     /// f64, keys and values rounded to f16 as the cache does.
     fn reference(&self, shape: AttentionShape) -> Vec<f64> {
-        let AttentionShape { heads, kv_heads, head_dim, scale, window } = shape;
+        let AttentionShape { heads, kv_heads, head_dim, scale, cap, window } = shape;
         let rounded = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f16::from_f32(x).to_f64()).collect() };
         let (k, v) = (rounded(&self.k), rounded(&self.v));
         let len = k.len() / (kv_heads * head_dim);
@@ -45,6 +47,7 @@ impl Sequence {
                 let scores: Vec<f64> = seen
                     .clone()
                     .map(|t| k[at(t)..].iter().zip(q).map(|(k, &q)| k * f64::from(q)).sum::<f64>() * f64::from(scale))
+                    .map(|score| cap.map(f64::from).map_or(score, |cap| cap * (score / cap).tanh()))
                     .collect();
                 let most = scores.iter().copied().fold(f64::MIN, f64::max);
                 let total: f64 = scores.iter().map(|s| (s - most).exp()).sum();

@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Random, bits, on_every_target, tensor, values, vector};
-use hearth_kernels::{Activation, Batch, RopeStyle, Step, gated, rms_norm, rope};
+use hearth_kernels::{Activation, Batch, Rope, RopeStyle, Step, gated, rms_norm, rope};
 
 fn close(got: &[f32], want: &[f64], tolerance: f64, what: &str) {
     assert_eq!(got.len(), want.len());
@@ -49,7 +49,7 @@ fn rotates_pairs_of_either_style() {
     let positions = vec![0, 1, 7, 4095, 100_000];
     let step = Step::new(&Batch { positions: positions.clone(), ..Batch::default() }, &Device::flex());
     let m = positions.len();
-    for (heads, head_dim, pairs) in [(3, 64, 32), (1, 256, 128), (2, 20, 6)] {
+    for (heads, head_dim, pairs, magnitude) in [(3, 64, 32, 1.0), (1, 256, 128, 1.25), (2, 20, 6, 1.0), (2, 20, 6, 0.5)] {
         let x = Random::new(5).floats(m * heads * head_dim);
         let frequencies: Vec<f32> = (0..pairs).map(|i| 10_000f32.powf(-(i as f32) / pairs as f32)).collect();
         for style in [RopeStyle::Interleaved, RopeStyle::Half] {
@@ -59,13 +59,15 @@ fn rotates_pairs_of_either_style() {
                     for (i, &frequency) in frequencies.iter().enumerate() {
                         let (a, b) = if style == RopeStyle::Half { (i, i + pairs) } else { (2 * i, 2 * i + 1) };
                         let (sin, cos) = (f64::from(positions[row]) * f64::from(frequency)).sin_cos();
+                        let (sin, cos) = (sin * f64::from(magnitude), cos * f64::from(magnitude));
                         (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
                     }
                 }
             }
             let input = tensor(&x, heads * head_dim);
-            let got = values(rope(input.clone(), &step, &vector(&frequencies), head_dim, style));
-            close(&got, &want, 1e-6, &format!("rope {heads}x{head_dim} {style:?}"));
+            let embedding = Rope { frequencies: vector(&frequencies), magnitude, style };
+            let got = values(rope(input.clone(), &step, &embedding, head_dim));
+            close(&got, &want, 1e-6, &format!("rope {heads}x{head_dim} {style:?} of magnitude {magnitude}"));
             assert_eq!(values(input), x, "the operation writes in place only what nobody else holds");
         }
     }

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use half::f16;
 
 use super::{
-    math::{exp, to_f16},
+    math::{exp, tanh, to_f16},
     norm, pool,
     pool::Shared,
     simd::{Kernel, LANES, Simd},
@@ -195,6 +195,8 @@ impl Attend<'_> {
         scores.resize(scores.len().max(Q * len), 0.0);
         let table = self.rows.table(self.task.row);
         let width = shape.kv_heads * dim;
+        // A capped score is divided by the cap before the tanh.
+        let scale = shape.cap.map_or(shape.scale, |cap| shape.scale / cap);
 
         // SAFETY: blocks up to `high` are in the table and in the cache (checked by `attention`, row by row); the queries' elements are within `q` and `out`.
         unsafe {
@@ -204,11 +206,16 @@ impl Attend<'_> {
                 let k = self.keys.as_ptr().add((block * width + self.task.kv_head * dim) * BLOCK);
                 let dots = dots::<S, Q>(q, k, dim);
                 for (i, &dot) in dots.iter().enumerate() {
-                    S::store(scores.as_mut_ptr().add(i * len + t - low), S::mul(dot, S::splat(shape.scale)));
+                    S::store(scores.as_mut_ptr().add(i * len + t - low), S::mul(dot, S::splat(scale)));
                 }
             }
-            let inverse: [f32; Q] =
-                std::array::from_fn(|i| softmax(&mut scores[i * len + start[i] - low..i * len + end[i] - low], start[i] % BLOCK));
+            let inverse: [f32; Q] = std::array::from_fn(|i| {
+                let scores = &mut scores[i * len + start[i] - low..i * len + end[i] - low];
+                if let Some(cap) = shape.cap {
+                    scores.iter_mut().for_each(|score| *score = cap * tanh(*score));
+                }
+                softmax(scores, start[i] % BLOCK)
+            });
             let weights: [*const f32; Q] = std::array::from_fn(|i| scores.as_ptr().add(i * len).wrapping_sub(low));
             let v = Values { values: self.values.as_ptr().add(self.task.kv_head * dim), table, width };
             let mut d = 0;

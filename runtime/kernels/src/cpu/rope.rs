@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::pool;
 use crate::RopeStyle;
 
-/// The cosine and sine of every row's position times every frequency.
+/// The cosine and sine of every row's position times every frequency, both times the magnitude.
 type Angles = Vec<(f32, f32)>;
 
 /// The angles made last. All layers of a step ask for the same ones, or for two kinds (local and global layers), queries and keys alike; sines in f64 are dear.
@@ -14,15 +14,15 @@ static RECENT: Mutex<Vec<(Key, Arc<Angles>)>> = Mutex::new(Vec::new());
 #[derive(PartialEq)]
 struct Key {
     positions: Vec<i32>,
-    /// As bits, so that any value equals itself.
+    /// As bits, so that any value equals itself; the magnitude last.
     frequencies: Vec<u32>,
 }
 
-fn angles(positions: &[i32], frequencies: &[f32]) -> Arc<Angles> {
+fn angles(positions: &[i32], (frequencies, magnitude): (&[f32], f32)) -> Arc<Angles> {
     const KEPT: usize = 4;
+    let bits = || frequencies.iter().chain([&magnitude]).map(|f| f.to_bits());
     let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = |key: &Key| key.positions == positions && key.frequencies.iter().zip(frequencies).all(|(a, b)| *a == b.to_bits());
-    if let Some(at) = recent.iter().position(|(key, _)| key.frequencies.len() == frequencies.len() && same(key)) {
+    if let Some(at) = recent.iter().position(|(key, _)| key.positions == positions && key.frequencies.iter().copied().eq(bits())) {
         let found = recent.remove(at);
         let angles = found.1.clone();
         recent.push(found);
@@ -32,7 +32,7 @@ fn angles(positions: &[i32], frequencies: &[f32]) -> Arc<Angles> {
     let row = |row: usize, out: &mut [(f32, f32)]| {
         for (out, &frequency) in out.iter_mut().zip(frequencies) {
             let (sin, cos) = (f64::from(positions[row]) * f64::from(frequency)).sin_cos();
-            *out = (cos as f32, sin as f32);
+            *out = (cos as f32 * magnitude, sin as f32 * magnitude);
         }
     };
     pool::for_each_slice(&mut made, frequencies.len().max(1), row);
@@ -40,18 +40,18 @@ fn angles(positions: &[i32], frequencies: &[f32]) -> Arc<Angles> {
     if recent.len() == KEPT {
         recent.remove(0);
     }
-    let key = Key { positions: positions.to_vec(), frequencies: frequencies.iter().map(|f| f.to_bits()).collect() };
+    let key = Key { positions: positions.to_vec(), frequencies: bits().collect() };
     recent.push((key, made.clone()));
     made
 }
 
-/// Turns the heads of `x: [positions.len(), heads × head_dim]` in place.
-pub(crate) fn rope(x: &mut [f32], positions: &[i32], frequencies: &[f32], head_dim: usize, style: RopeStyle) {
+/// Turns the heads of `x: [positions.len(), heads × head_dim]` in place by angles of these frequencies, and stretches what it turns by the magnitude.
+pub(crate) fn rope(x: &mut [f32], positions: &[i32], (frequencies, magnitude): (&[f32], f32), head_dim: usize, style: RopeStyle) {
     if positions.is_empty() || frequencies.is_empty() {
         return;
     }
     let (width, pairs) = (x.len() / positions.len(), frequencies.len());
-    let angles = angles(positions, frequencies);
+    let angles = angles(positions, (frequencies, magnitude));
     let row = |row: usize, x: &mut [f32]| {
         let angles = &angles[row * pairs..(row + 1) * pairs];
         for head in x.chunks_exact_mut(head_dim) {

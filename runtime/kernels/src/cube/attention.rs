@@ -65,6 +65,7 @@ pub(super) fn attention(
         kv_heads: shape.kv_heads as u32,
         head_dim: shape.head_dim as u32,
         heads: shape.heads as u32,
+        capped: shape.cap.is_some(),
     };
     // SAFETY: as above; rows and heads are exactly the cubes of the grid.
     #[allow(unsafe_code)]
@@ -82,7 +83,8 @@ pub(super) fn attention(
             out.clone().into_buffer_arg(),
             table_len,
             shape.window.map_or(u32::MAX, |window| u32::try_from(window).unwrap_or(u32::MAX)),
-            shape.scale,
+            shape.cap.map_or(shape.scale, |cap| shape.scale / cap),
+            shape.cap.unwrap_or_default(),
             geometry,
         );
     }
@@ -97,6 +99,7 @@ struct Geometry {
     head_dim: u32,
     /// Query heads that share a key-value head.
     group: u32,
+    capped: bool,
 }
 
 const BLOCK_LEN: u32 = KvCache::BLOCK_LEN as u32;
@@ -131,6 +134,18 @@ fn write_kernel(
     }
 }
 
+/// tanh as the CPU's kernels compute it (`cpu/math.rs`); a shader's own overflows on some drivers.
+#[cube]
+fn tanh(x: f32) -> f32 {
+    let z = x * x;
+    let polynomial = ((-5.704_988_7e-3f32 * z + 2.063_908_9e-2f32) * z - 5.373_971_6e-2f32) * z + 1.333_144_2e-1f32;
+    let near = (polynomial * z - 3.333_328_2e-1f32) * z * x + x;
+    // Beyond 10, tanh is 1 in f32.
+    let magnitude = x.abs();
+    let far = 1.0f32 - 2.0f32 / ((2.0f32 * min(magnitude, 10.0f32)).exp() + 1.0f32);
+    select(magnitude < 0.625f32, near, select(x < 0.0f32, -far, far))
+}
+
 /// A cube computes one head of one row, with an online softmax (Milakov and Gimelshein, 2018) over `UNITS` positions at a time: each unit scores one position, then
 /// owns some elements of the output. Where the chunks of positions begin depends on the row's position alone.
 #[cube(launch_unchecked)]
@@ -145,6 +160,7 @@ fn attend_kernel(
     table_len: u32,
     window: u32,
     scale: f32,
+    cap: f32,
     #[comptime] geometry: Geometry,
 ) {
     let head_dim = comptime!(geometry.head_dim);
@@ -187,6 +203,9 @@ fn attend_kernel(
                 dot = fma(query[element as usize], keys[(place + element) as usize], dot);
             }
             score = dot * scale;
+            if comptime!(geometry.capped) {
+                score = cap * tanh(score);
+            }
             places[unit as usize] = place;
         }
         scores[unit as usize] = score;

@@ -76,7 +76,13 @@ fn rms_norm_kernel(x: &[f32], weight: &[f32], out: &mut [f32], groups: u32, len:
 }
 
 /// See [`crate::rope`].
-pub(super) fn rope(x: CubeTensor, positions: CubeTensor, frequencies: CubeTensor, head_dim: usize, style: RopeStyle) -> CubeTensor {
+pub(super) fn rope(
+    x: CubeTensor,
+    positions: CubeTensor,
+    (frequencies, magnitude): (CubeTensor, f32),
+    head_dim: usize,
+    style: RopeStyle,
+) -> CubeTensor {
     let (x, positions, frequencies) = (contiguous(x), contiguous(positions), contiguous(frequencies));
     let out = empty_like(&x);
     let elements = x.meta.num_elements();
@@ -102,6 +108,7 @@ pub(super) fn rope(x: CubeTensor, positions: CubeTensor, frequencies: CubeTensor
             width as u32,
             head_dim as u32,
             pairs as u32,
+            magnitude,
             style == RopeStyle::Interleaved,
         );
     }
@@ -119,6 +126,7 @@ fn rope_kernel(
     width: u32,
     head_dim: u32,
     pairs: u32,
+    magnitude: f32,
     #[comptime] interleaved: bool,
 ) {
     let element = (CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X) * UNITS + UNIT_POS_X;
@@ -135,8 +143,8 @@ fn rope_kernel(
                 distance = pairs;
             }
             let angle = f32::cast_from(positions[(element / width) as usize]) * frequencies[pair as usize];
-            let cosine = wave(angle, 1u32);
-            let sine = wave(angle, 0u32);
+            let cosine = wave(angle, 1u32) * magnitude;
+            let sine = wave(angle, 0u32) * magnitude;
             if second {
                 let partner = x[(element - distance) as usize];
                 out[element as usize] = fma(partner, sine, value * cosine);

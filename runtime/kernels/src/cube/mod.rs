@@ -61,10 +61,11 @@ impl KernelOps for CubeBackend {
         x: FloatTensor<Self>,
         positions: IntTensor<Self>,
         frequencies: FloatTensor<Self>,
+        magnitude: f32,
         head_dim: usize,
         style: RopeStyle,
     ) -> FloatTensor<Self> {
-        elementwise::rope(x, positions, frequencies, head_dim, style)
+        elementwise::rope(x, positions, (frequencies, magnitude), head_dim, style)
     }
 
     fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {

@@ -56,11 +56,12 @@ fn run(sequences: &[Sequence], steps: &[Vec<(usize, std::ops::Range<usize>)>], s
     outs
 }
 
-const SHAPES: [AttentionShape; 4] = [
-    AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, window: None },
-    AttentionShape { heads: 4, kv_heads: 1, head_dim: 256, scale: 0.0625, window: Some(20) },
-    AttentionShape { heads: 2, kv_heads: 2, head_dim: 80, scale: 0.11, window: Some(1) },
-    AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, scale: 0.25, window: Some(500) },
+const SHAPES: [AttentionShape; 5] = [
+    AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, cap: None, window: None },
+    AttentionShape { heads: 4, kv_heads: 1, head_dim: 256, scale: 0.0625, cap: None, window: Some(20) },
+    AttentionShape { heads: 2, kv_heads: 2, head_dim: 80, scale: 0.11, cap: None, window: Some(1) },
+    AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, scale: 0.25, cap: None, window: Some(500) },
+    AttentionShape { heads: 4, kv_heads: 2, head_dim: 64, scale: 0.125, cap: Some(1.5), window: Some(30) },
 ];
 
 #[test]

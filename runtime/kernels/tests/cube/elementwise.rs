@@ -1,6 +1,6 @@
 //! Norm, rotary embedding and gated activation.
 
-use hearth_kernels::{Activation, Batch, RopeStyle, Step, gated, rms_norm, rope};
+use hearth_kernels::{Activation, Batch, Rope, RopeStyle, Step, gated, rms_norm, rope};
 
 use crate::{assert_near, gpu, reference::Noise, tensor, values};
 
@@ -40,17 +40,12 @@ fn rope_turns_pairs_at_near_and_far_positions() {
         &device,
     );
     for style in [RopeStyle::Interleaved, RopeStyle::Half] {
-        for (heads, head_dim, rotated) in [(3, 64, 64), (1, 256, 256), (2, 80, 32)] {
+        for (heads, head_dim, rotated, magnitude) in [(3, 64, 64, 1.0), (1, 256, 256, 1.25), (2, 80, 32, 0.5)] {
             let width = heads * head_dim;
             let x = noise.floats(positions.len() * width);
             let frequencies: Vec<f32> = (0..rotated / 2).map(|i| 10_000f32.powf(-2.0 * i as f32 / rotated as f32)).collect();
-            let got = values(rope(
-                tensor(&x, [positions.len(), width], &device),
-                &step,
-                &tensor(&frequencies, [rotated / 2], &device),
-                head_dim,
-                style,
-            ));
+            let embedding = Rope { frequencies: tensor(&frequencies, [rotated / 2], &device), magnitude, style };
+            let got = values(rope(tensor(&x, [positions.len(), width], &device), &step, &embedding, head_dim));
             let mut want: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
             for (row, &position) in want.chunks_exact_mut(width).zip(&positions) {
                 for head in row.chunks_exact_mut(head_dim) {
@@ -61,6 +56,7 @@ fn rope_turns_pairs_at_near_and_far_positions() {
                         };
                         // The angle is rounded to f32, as every implementation does.
                         let (sin, cos) = f64::from(position as f32 * frequency).sin_cos();
+                        let (sin, cos) = (sin * f64::from(magnitude), cos * f64::from(magnitude));
                         (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
                     }
                 }

@@ -70,6 +70,7 @@ pub(crate) fn attend(q: &[f32], keys: &[f32], values: &[f32], position: usize, s
         let at = |position: usize| position * width + head / (shape.heads / shape.kv_heads) * shape.head_dim;
         let scores: Vec<f64> = (first..=position)
             .map(|p| q.iter().zip(&keys[at(p)..]).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>() * f64::from(shape.scale))
+            .map(|score| shape.cap.map(f64::from).map_or(score, |cap| cap * (score / cap).tanh()))
             .collect();
         let top = scores.iter().copied().fold(f64::MIN, f64::max);
         let weights: Vec<f64> = scores.iter().map(|score| (score - top).exp()).collect();
