@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use hearth_kernels::{Batch, KvCache};
+use hearth_kernels::{Answer, Ask, Batch, KvCache, Rule};
 
 use crate::{
     runner::Runner,
-    sampler::greedy,
     sequence::SequenceId,
     speculation::{Drafter, Want},
 };
@@ -91,8 +90,9 @@ impl DraftModel {
             batch.tables.push(known.table.clone());
             batch.outputs.push(batch.tokens.len() as u32 - 1);
         }
-        let logits = self.runner.run(&batch)?;
-        Ok(logits.chunks_exact(self.runner.vocabulary()).map(greedy).collect())
+        let greedy = Rule { penalties: Vec::new(), temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, uniform: 0.0 };
+        let answers = self.runner.run(&batch, vec![Ask::Token(greedy); rows.len()])?;
+        Ok(answers.into_iter().map(|answer| if let Answer::Token(token) = answer { token } else { None }).collect())
     }
 
     /// Catches up with the wants of `ready` and guesses for those that it has caught up with.

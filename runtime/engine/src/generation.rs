@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use hearth_kernels::Rule;
 use hearth_models::tokenizer::Tokenizer;
 use serde::Serialize;
 
@@ -113,9 +114,14 @@ impl Generation {
         }
     }
 
-    /// Chooses the next token after `logits`. `None` when they hold no number.
-    pub(crate) fn advance(&mut self, logits: &mut [f32], tokenizer: &Tokenizer) -> Option<Progress> {
-        let token = self.sampler.sample(logits)?;
+    /// How the next token is to be chosen, after those that it has and then `guessed`.
+    pub(crate) fn rule(&self, guessed: &[u32]) -> Rule {
+        self.sampler.rule(guessed)
+    }
+
+    /// Takes the next token.
+    pub(crate) fn advance(&mut self, token: u32, tokenizer: &Tokenizer) -> Progress {
+        self.sampler.take(token);
         self.first.get_or_insert_with(Instant::now);
         self.generated += 1;
         self.rest -= 1;
@@ -123,13 +129,13 @@ impl Generation {
         // An end token has no text, not even where it is an ordinary one of the vocabulary.
         let bytes = if end { Vec::new() } else { tokenizer.token_bytes(token, false) };
         let stopped = self.output.push(token, &bytes) || (end && !self.ignore_end);
-        Some(if stopped {
+        if stopped {
             self.end(FinishReason::Stop)
         } else if self.rest == 0 {
             self.end(FinishReason::Length)
         } else {
             Progress::Continues(token, self.output.take())
-        })
+        }
     }
 
     fn end(&mut self, finish_reason: FinishReason) -> Progress {

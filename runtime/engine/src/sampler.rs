@@ -1,9 +1,11 @@
-//! From logits to the next token: penalties, top-k, top-p, min-p, temperature, then a seeded draw, in llama.cpp's order.
+//! What a sequence's next token is to be chosen by: its request's settings, the tokens that it has for the penalties, and its own random numbers. The choice itself,
+//! in llama.cpp's order, is made where the logits are: [`hearth_kernels::Chooser`].
 //!
 //! All state belongs to one sequence, so that what is drawn does not depend on the neighbours in a batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
+use hearth_kernels::{Penalty, Rule};
 use serde::Deserialize;
 
 use crate::{Error, request::seed, rng::SplitMix64};
@@ -61,9 +63,6 @@ impl Sampling {
     }
 }
 
-/// A token and its logit, later its weight.
-type Candidate = (u32, f32);
-
 /// A sequence's sampler.
 #[derive(Debug)]
 pub(crate) struct Sampler {
@@ -72,7 +71,7 @@ pub(crate) struct Sampler {
     /// The last tokens, prompt included, for `repeat_penalty`.
     recent: VecDeque<u32>,
     /// How often each token was generated, for the other two penalties.
-    counts: HashMap<u32, u32>,
+    counts: BTreeMap<u32, u32>,
 }
 
 impl Sampler {
@@ -83,122 +82,52 @@ impl Sampler {
     pub(crate) fn new(sampling: Sampling, prompt: &[u32], drawn_seed: u64) -> Self {
         let recent = prompt[prompt.len().saturating_sub(Self::REPEAT_WINDOW)..].iter().copied().collect();
         let random = SplitMix64::new(sampling.seed.unwrap_or(drawn_seed));
-        Self { sampling, random, recent, counts: HashMap::new() }
+        Self { sampling, random, recent, counts: BTreeMap::new() }
     }
 
-    /// Chooses the next token after `logits`, a row of the vocabulary, and remembers it. `None` when no logit is a number.
-    pub(crate) fn sample(&mut self, logits: &mut [f32]) -> Option<u32> {
-        self.penalize(logits);
-        let token = if self.sampling.temperature == 0.0 { greedy(logits) } else { self.draw(logits) }?;
+    /// How the next token is to be chosen after those that were taken and then `guessed`.
+    pub(crate) fn rule(&self, guessed: &[u32]) -> Rule {
+        let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
+        let mut random = self.random.clone();
+        let uniform = if self.draws() { (0..=guessed.len()).fold(0.0, |_, _| random.uniform()) } else { 0.0 };
+        Rule { penalties: self.penalties(guessed), temperature, top_k, top_p, min_p, uniform }
+    }
+
+    /// Remembers the token that was chosen.
+    pub(crate) fn take(&mut self, token: u32) {
+        if self.draws() {
+            self.random.uniform();
+        }
         if self.recent.len() == Self::REPEAT_WINDOW {
             self.recent.pop_front();
         }
         self.recent.push_back(token);
         *self.counts.entry(token).or_default() += 1;
-        Some(token)
+    }
+
+    /// Whether tokens are drawn, each with a random number of its own.
+    fn draws(&self) -> bool {
+        self.sampling.temperature > 0.0
     }
 
     /// The repeat penalty of Keskar et al. ("CTRL", 2019) over the recent tokens; OpenAI's frequency and presence penalties over those generated.
-    fn penalize(&self, logits: &mut [f32]) {
+    fn penalties(&self, guessed: &[u32]) -> Vec<Penalty> {
         let Sampling { repeat_penalty, frequency_penalty, presence_penalty, .. } = self.sampling;
+        let mut penalties: BTreeMap<u32, Penalty> = BTreeMap::new();
+        let none = |token| Penalty { token, divisor: 1.0, minus: 0.0 };
         if repeat_penalty != 1.0 {
-            let mut recent: Vec<u32> = self.recent.iter().copied().collect();
-            recent.sort_unstable();
-            recent.dedup();
-            for token in recent {
-                let logit = &mut logits[token as usize];
-                *logit = if *logit > 0.0 { *logit / repeat_penalty } else { *logit * repeat_penalty };
+            for &token in self.recent.iter().chain(guessed).rev().take(Self::REPEAT_WINDOW) {
+                penalties.entry(token).or_insert_with(|| none(token)).divisor = repeat_penalty;
             }
         }
         if frequency_penalty != 0.0 || presence_penalty != 0.0 {
-            for (token, count) in &self.counts {
-                logits[*token as usize] -= frequency_penalty * *count as f32 + presence_penalty;
+            let mut counts = self.counts.clone();
+            guessed.iter().for_each(|token| *counts.entry(*token).or_default() += 1);
+            for (token, count) in counts {
+                penalties.entry(token).or_insert_with(|| none(token)).minus = frequency_penalty * count as f32 + presence_penalty;
             }
         }
-    }
-
-    fn draw(&mut self, logits: &[f32]) -> Option<u32> {
-        let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
-        let mut candidates: Vec<Candidate> =
-            logits.iter().enumerate().filter(|(_, logit)| !logit.is_nan()).map(|(token, logit)| (token as u32, *logit)).collect();
-        if top_k > 0 && top_k < candidates.len() {
-            keep_top(&mut candidates, top_k);
-        }
-        if top_p < 1.0 {
-            keep_probable(&mut candidates, top_p);
-        }
-        let highest = highest(&candidates)?;
-        if min_p > 0.0 {
-            let bound = highest + min_p.ln();
-            candidates.retain(|(_, logit)| *logit >= bound);
-        }
-        // Relative to the highest, so that neither an infinite logit nor a tiny temperature makes a weight that is not a number.
-        let weight = |logit: f32| if logit == highest { 1.0 } else { f64::from((logit - highest) / temperature).exp() };
-        let total: f64 = candidates.iter().map(|(_, logit)| weight(*logit)).sum();
-        let mut rest = self.random.uniform() * total;
-        for (token, logit) in &candidates {
-            rest -= weight(*logit);
-            if rest < 0.0 {
-                return Some(*token);
-            }
-        }
-        // Rounding can leave a little beyond the last.
-        candidates.iter().rev().find(|(_, logit)| weight(*logit) > 0.0).map(|(token, _)| *token)
-    }
-}
-
-/// The token of the highest logit; the lowest id of equals.
-pub(crate) fn greedy(logits: &[f32]) -> Option<u32> {
-    let mut best: Option<(u32, f32)> = None;
-    for (token, logit) in logits.iter().enumerate() {
-        if !logit.is_nan() && best.is_none_or(|(_, highest)| *logit > highest) {
-            best = Some((token as u32, *logit));
-        }
-    }
-    best.map(|(token, _)| token)
-}
-
-fn highest(candidates: &[Candidate]) -> Option<f32> {
-    candidates.iter().map(|(_, logit)| *logit).reduce(f32::max)
-}
-
-/// Descending by logit, ascending by id among equals: a total order, so that results do not depend on a sort's details.
-fn by_logit(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
-    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
-}
-
-/// Keeps the `count` highest candidates, sorted; `count` is at least 1 and below their number.
-fn keep_top(candidates: &mut Vec<Candidate>, count: usize) {
-    candidates.select_nth_unstable_by(count - 1, by_logit);
-    candidates.truncate(count);
-    candidates.sort_unstable_by(by_logit);
-}
-
-/// Keeps the fewest of the highest candidates whose probabilities reach `top_p` together, at least one.
-fn keep_probable(candidates: &mut Vec<Candidate>, top_p: f32) {
-    let Some(highest) = highest(candidates) else { return };
-    let weight = |candidate: &Candidate| if candidate.1 == highest { 1.0 } else { f64::from(candidate.1 - highest).exp() };
-    let total: f64 = candidates.iter().map(weight).sum();
-    // Mostly a few tokens reach it: sort a growing head instead of a whole vocabulary.
-    let mut head = 64;
-    loop {
-        let whole = head >= candidates.len();
-        if whole {
-            candidates.sort_unstable_by(by_logit);
-        } else {
-            candidates.select_nth_unstable_by(head - 1, by_logit);
-            candidates[..head].sort_unstable_by(by_logit);
-        }
-        let mut sum = 0.0;
-        let reached = candidates.iter().take(head).position(|candidate| {
-            sum += weight(candidate);
-            sum >= f64::from(top_p) * total
-        });
-        match reached {
-            Some(last) => return candidates.truncate(last + 1),
-            None if whole => return,
-            None => head *= 8,
-        }
+        penalties.into_values().collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hearth_kernels::Batch;
+use hearth_kernels::{Answer, Ask, Batch};
 use hearth_models::tokenizer::Tokenizer;
 
 use crate::{
@@ -121,14 +121,12 @@ impl Served {
 
     fn compute(&mut self, slices: &mut [Slice], stats: &mut Stats) -> Result<(), String> {
         self.draft(slices)?;
-        let batch = self.batch(slices, stats);
-        let mut logits = self.runner.run(&batch)?;
+        let (batch, asks) = self.batch(slices, stats);
+        let mut answers = self.runner.run(&batch, asks)?.into_iter();
         self.scheduler.commit(slices);
-        let mut rest = &mut logits[..];
         for slice in slices.iter().filter(|slice| slice.last) {
-            let (rows, others) = std::mem::take(&mut rest).split_at_mut((1 + slice.guesses) * self.runner.vocabulary());
-            rest = others;
-            self.deliver(slice, rows, stats);
+            let answers = answers.by_ref().take(1 + slice.guesses).collect();
+            self.deliver(slice, answers, stats);
         }
         Ok(())
     }
@@ -162,9 +160,9 @@ impl Served {
         Ok(())
     }
 
-    /// The tokens of `slices`, and where each belongs.
-    fn batch(&mut self, slices: &[Slice], stats: &mut Stats) -> Batch {
-        let mut batch = Batch::default();
+    /// The tokens of `slices`, where each belongs, and what is wanted of the outputs.
+    fn batch(&mut self, slices: &[Slice], stats: &mut Stats) -> (Batch, Vec<Ask>) {
+        let (mut batch, mut asks) = (Batch::default(), Vec::new());
         for (sequence, slice) in slices.iter().enumerate() {
             let task = self.tasks.get_mut(&slice.id).expect("a scheduled sequence has its task");
             if let Work::Generate(generation) = &mut task.work {
@@ -181,21 +179,23 @@ impl Served {
             if slice.last {
                 let rows = batch.tokens.len() as u32;
                 batch.outputs.extend(rows - 1 - slice.guesses as u32..rows);
+                asks.extend((0..=slice.guesses).map(|guessed| task.ask(guessed)));
             }
         }
         if batch.outputs.is_empty() {
             // Nobody needs logits in the midst of a prompt, but no network needs to know what to do with none: one row is computed and left.
             batch.outputs.push(batch.tokens.len() as u32 - 1);
+            asks.push(Ask::Nothing);
         }
-        batch
+        (batch, asks)
     }
 
-    /// Hands on the logits after a sequence's last token, then those after each of its guesses, as long as the guess before them was right.
-    fn deliver(&mut self, slice: &Slice, rows: &mut [f32], stats: &mut Stats) {
+    /// Hands on the answer after a sequence's last token, then those after each of its guesses, as long as the guess before them was right.
+    fn deliver(&mut self, slice: &Slice, answers: Vec<Answer>, stats: &mut Stats) {
         let mut accepted = 0;
-        for logits in rows.chunks_exact_mut(self.runner.vocabulary()) {
+        for answer in answers {
             let Some(task) = self.tasks.get_mut(&slice.id) else { return };
-            let Outcome { token, generated, next } = task.deliver(logits, &self.tokenizer);
+            let Outcome { token, generated, next } = task.deliver(answer, &self.tokenizer);
             stats.generated_tokens += u64::from(generated);
             let guessed = token.is_some() && task.draft[..slice.guesses].get(accepted).copied() == token;
             if let Some(token) = token {

@@ -1,7 +1,8 @@
-//! A sequence as its model's thread serves it: its tokens, what is done with its logits, and whom they go to.
+//! A sequence as its model's thread serves it: its tokens, what is wanted of its logits, and whom that goes to.
 
 use std::time::Instant;
 
+use hearth_kernels::{Answer, Ask};
 use hearth_models::tokenizer::Tokenizer;
 
 use crate::{
@@ -35,7 +36,7 @@ pub(crate) enum Work {
     Tensor,
 }
 
-/// What a row of logits led to.
+/// What an answer led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// The token that was sampled and appended.
@@ -62,28 +63,39 @@ impl Task {
         Self { client, given: tokens.len(), tokens, draft: Vec::new(), work, delivery, asked: Instant::now() }
     }
 
-    /// Does with the logits after its last token what its mode asks for.
-    pub(crate) fn deliver(&mut self, logits: &mut [f32], tokenizer: &Tokenizer) -> Outcome {
+    /// What it wants of the logits after its last token and then the first `guessed` of its guesses.
+    pub(crate) fn ask(&self, guessed: usize) -> Ask {
+        match &self.work {
+            Work::Tensor => Ask::Logits,
+            Work::Generate(generation) => Ask::Token(generation.rule(&self.draft[..guessed])),
+        }
+    }
+
+    /// Does with the answer after its last token what its mode asks for.
+    pub(crate) fn deliver(&mut self, answer: Answer, tokenizer: &Tokenizer) -> Outcome {
         let (mut token, mut generated) = (None, false);
-        let goes_on = match &mut self.work {
-            Work::Tensor => self.delivery.send(Event::Logits(self.tokens.len(), logits.to_vec())),
-            Work::Generate(generation) => match generation.advance(logits, tokenizer) {
-                Some(Progress::Continues(sampled, chunk)) => {
+        let goes_on = match (&mut self.work, answer) {
+            (Work::Tensor, Answer::Logits(logits)) => self.delivery.send(Event::Logits(self.tokens.len(), logits)),
+            (Work::Generate(generation), Answer::Token(Some(chosen))) => match generation.advance(chosen, tokenizer) {
+                Progress::Continues(sampled, chunk) => {
                     (token, generated) = (Some(sampled), true);
                     self.tokens.push(sampled);
                     chunk.is_none_or(|chunk| self.delivery.send(Event::Chunk(chunk)))
                 }
-                Some(Progress::Ends(chunk, result)) => {
+                Progress::Ends(chunk, result) => {
                     generated = true;
                     self.delivery.send(Event::End(chunk, result));
                     false
                 }
-                None => {
-                    let message = "the model's logits are not numbers: its weights are damaged, or its numbers overflowed";
-                    self.delivery.send(Event::Failed(Error::internal(message)));
-                    false
-                }
             },
+            (_, answer) => {
+                let message = match answer {
+                    Answer::Token(None) => "the model's logits are not numbers: its weights are damaged, or its numbers overflowed",
+                    _ => "the model answered something else than was asked for",
+                };
+                self.delivery.send(Event::Failed(Error::internal(message)));
+                false
+            }
         };
         let next = match goes_on {
             false => Next::Ends,

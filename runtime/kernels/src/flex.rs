@@ -11,7 +11,8 @@ use half::f16;
 
 use crate::{
     KvType,
-    cpu::{attend, experts, gated, gemm, norm, pool, rope, tile},
+    choose::{CANDIDATES, NO_TOKEN, SURVEY, key},
+    cpu::{attend, experts, gated, gemm, norm, pool, rope, survey, tile},
     experts::ExpertRange,
     linear::PackedShape,
     ops::{Activation, AttentionShape, KernelOps, RopeStyle},
@@ -163,6 +164,46 @@ impl KernelOps for Flex {
         );
         (tensor(out, [rows.positions.len(), shape.heads * shape.head_dim]), keys, values)
     }
+
+    fn penalize(logits: Floats, places: IntTensor<Self>, changes: Floats) -> Floats {
+        let (mut logits, places, changes) = (contiguous(logits), contiguous(places), contiguous(changes));
+        let row = logits.storage_mut::<f32>();
+        for (place, change) in integers(&places).iter().zip(floats(&changes).as_chunks().0) {
+            let [divisor, minus] = *change;
+            let logit = &mut row[*place as usize];
+            let divided = if *logit > 0.0 { *logit / divisor } else { *logit * divisor };
+            *logit = divided - minus;
+        }
+        logits
+    }
+
+    fn survey(logits: Floats, draws: Floats) -> IntTensor<Self> {
+        let (logits, draws) = (contiguous(logits), contiguous(draws));
+        let rows = floats(&logits).chunks_exact(logits.layout().shape()[1]).zip(floats(&draws).as_chunks().0);
+        let numbers = rows.flat_map(|(row, &[temperature, uniform])| {
+            let survey = survey::survey(row, temperature, uniform);
+            let token = |token: Option<u32>| token.unwrap_or(NO_TOKEN);
+            [token(survey.best), token(survey.drawn), survey.highest.to_bits(), survey.total.to_bits()]
+        });
+        numbers_tensor(numbers.collect(), draws.layout().shape()[0] * SURVEY)
+    }
+
+    fn candidates(logits: Floats, rows: IntTensor<Self>) -> IntTensor<Self> {
+        let (logits, rows) = (contiguous(logits), contiguous(rows));
+        let len = logits.layout().shape()[1];
+        let pairs = integers(&rows).iter().flat_map(|&row| {
+            let highest = survey::highest(&floats(&logits)[row as usize * len..][..len], CANDIDATES);
+            let missing = CANDIDATES - highest.len();
+            let found = highest.into_iter().flat_map(|(token, logit)| [key(logit), token]);
+            found.chain(std::iter::repeat_n([0, NO_TOKEN], missing).flatten()).collect::<Vec<_>>()
+        });
+        numbers_tensor(pairs.collect(), integers(&rows).len() * CANDIDATES * 2)
+    }
+}
+
+/// A tensor of `len` numbers.
+fn numbers_tensor(numbers: Vec<u32>, len: usize) -> IntTensor<Flex> {
+    Floats::from_data(TensorData::new(numbers, [len]))
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The numeric operations that a language model's forward pass is made of, as Burn custom operations: quantized linear, mixture of experts, embedding, norms, RoPE,
-//! gated activation and attention over a paged KV cache, each for the CPU (`flex`) and for GPUs (`cube`).
+//! gated activation, attention over a paged KV cache, and the choice of tokens from logits, each for the CPU (`flex`) and for GPUs (`cube`).
 //!
 //! Used by `hearth-models` (which composes architectures from these operations) and by `hearth-engine` (which owns the KV cache). Knows nothing of file
 //! formats beyond the bit layout of a quantized block, nothing of models, sequences or HTTP. The only home of `unsafe` in the workspace.
 
 mod batch;
 mod cache;
+mod choose;
 mod cpu;
 #[cfg(feature = "wgpu")]
 mod cube;
@@ -19,6 +20,7 @@ mod weight;
 
 pub use batch::{Batch, Step};
 pub use cache::{KvCache, KvError, KvShape, KvType};
+pub use choose::{Answer, Ask, Chooser, Penalty, Rule};
 pub use cpu::{
     pool::set_threads,
     target::{Target, cpu_description},

@@ -81,6 +81,18 @@ pub(crate) trait KernelOps: Backend {
         ty: KvType,
         shape: AttentionShape,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Changes the elements of `logits` at `places: [n]` by `changes: [n, 2]`, divisors and what is taken off (see [`crate::Penalty`]), where they lie.
+    fn penalize(logits: FloatTensor<Self>, places: IntTensor<Self>, changes: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// What is to be known of each row of `logits: [m, n]`, given `draws: [m, 2]`, the temperature of its weights and the place of its draw: the token of the
+    /// highest logit (of equals the lowest), the drawn token, the highest logit, the sum of the weights: `[4 m]`, u32, the last two as bits of f32. A weight is
+    /// e^((logit − highest) / temperature); at temperature 0 there is no sum and no draw. Tokens are [`crate::choose::NO_TOKEN`] where no logit is a number.
+    fn survey(logits: FloatTensor<Self>, draws: FloatTensor<Self>) -> IntTensor<Self>;
+
+    /// The [`crate::choose::CANDIDATES`] highest logits of each of `rows: [n]` in order: [`crate::choose::key`] and token of each, padded with
+    /// [`crate::choose::NO_TOKEN`]: `[n × candidates × 2]`, u32.
+    fn candidates(logits: FloatTensor<Self>, rows: IntTensor<Self>) -> IntTensor<Self>;
 }
 
 /// The activation of a gated feed-forward layer.

@@ -1,4 +1,18 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use hearth_kernels::{Answer, Ask, Chooser};
+
 use super::*;
+
+impl Sampler {
+    /// Chooses the next token after `logits` and takes it.
+    fn sample(&mut self, logits: &[f32]) -> Option<u32> {
+        let device = Device::flex();
+        let chooser = Chooser::new(vec![Ask::Token(self.rule(&[]))], logits.len(), &device);
+        let answers = chooser.answer(Tensor::from_data(TensorData::new(logits.to_vec(), [1, logits.len()]), &device)).unwrap();
+        let [Answer::Token(token)] = answers[..] else { panic!("a token was asked for, not {answers:?}") };
+        token.inspect(|token| self.take(*token))
+    }
+}
 
 fn sampler(sampling: Sampling) -> Sampler {
     Sampler::new(sampling, &[], 7)
@@ -11,7 +25,7 @@ fn shares(sampling: Sampling, logits: &[f32]) -> Vec<f64> {
     for _ in 0..4000 {
         // A new sampler each time, so that penalties have nothing to count.
         let seeded = Sampling { seed: Some(random.next()), ..sampling.clone() };
-        counts[sampler(seeded).sample(&mut logits.to_vec()).unwrap() as usize] += 1.0 / 4000.0;
+        counts[sampler(seeded).sample(logits).unwrap() as usize] += 1.0 / 4000.0;
     }
     counts
 }
@@ -23,9 +37,9 @@ fn logits_of(probabilities: &[f32]) -> Vec<f32> {
 #[test]
 fn greedy_takes_the_highest_and_of_equals_the_lowest_id() {
     let mut sampler = sampler(Sampling { temperature: 0.0, ..Sampling::default() });
-    assert_eq!(sampler.sample(&mut [1.0, 5.0, f32::NAN, 5.0]), Some(1));
-    assert_eq!(sampler.sample(&mut [f32::NEG_INFINITY, f32::NAN]), Some(0));
-    assert_eq!(sampler.sample(&mut [f32::NAN]), None);
+    assert_eq!(sampler.sample(&[1.0, 5.0, f32::NAN, 5.0]), Some(1));
+    assert_eq!(sampler.sample(&[f32::NEG_INFINITY, f32::NAN]), Some(0));
+    assert_eq!(sampler.sample(&[f32::NAN]), None);
 }
 
 #[test]
@@ -59,33 +73,11 @@ fn each_filter_cuts_where_it_says() {
 }
 
 #[test]
-fn top_p_over_a_wide_vocabulary_keeps_what_a_full_sort_keeps() {
-    let mut random = SplitMix64::new(3);
-    let candidates: Vec<Candidate> = (0..5000).map(|token| (token, random.uniform() as f32 * 2.0)).collect();
-    for top_p in [0.001, 0.1, 0.5, 0.95] {
-        let mut sorted = candidates.clone();
-        sorted.sort_by(by_logit);
-        let total: f64 = sorted.iter().map(|(_, logit)| f64::from(*logit).exp()).sum();
-        let mut sum = 0.0;
-        let count = 1 + sorted
-            .iter()
-            .take_while(|(_, logit)| {
-                sum += f64::from(*logit).exp();
-                sum < f64::from(top_p) * total
-            })
-            .count();
-        let mut kept = candidates.clone();
-        keep_probable(&mut kept, top_p);
-        assert_eq!(kept, sorted[..count], "top_p {top_p}");
-    }
-}
-
-#[test]
 fn the_same_seed_draws_the_same_tokens() {
     let logits = logits_of(&[0.25, 0.25, 0.25, 0.25]);
     let run = |seed| -> Vec<u32> {
         let mut sampler = sampler(Sampling { seed, ..Sampling::default() });
-        (0..40).map(|_| sampler.sample(&mut logits.clone()).unwrap()).collect()
+        (0..40).map(|_| sampler.sample(&logits).unwrap()).collect()
     };
     assert_eq!(run(Some(42)), run(Some(42)));
     assert_ne!(run(Some(42)), run(Some(43)));
@@ -97,27 +89,38 @@ fn penalties_count_what_they_should() {
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
     // The repeat penalty sees the prompt, the other two only what was generated.
     let mut repeat = Sampler::new(Sampling { repeat_penalty: 2.0, ..greedy.clone() }, &[0], 0);
-    let mut logits = [1.5, 1.0, -1.0];
-    assert_eq!(repeat.sample(&mut logits), Some(1));
-    assert_eq!(logits[0], 0.75);
+    assert_eq!(repeat.rule(&[]).penalties, [Penalty { token: 0, divisor: 2.0, minus: 0.0 }]);
+    assert_eq!(repeat.sample(&[1.5, 1.0, -1.0]), Some(1), "1.5 becomes 0.75");
+    assert_eq!(repeat.sample(&[-1.5, -1.0, -2.5]), Some(1), "negative logits are multiplied: -3, -2");
     let mut presence = Sampler::new(Sampling { presence_penalty: 0.6, frequency_penalty: 0.1, ..greedy }, &[0], 0);
-    assert_eq!(presence.sample(&mut [1.5, 1.0]), Some(0));
-    let mut logits = [1.5, 1.0];
-    assert_eq!(presence.sample(&mut logits), Some(1));
-    assert!((logits[0] - 0.8).abs() < 1e-6);
-    let mut logits = [1.5, 1.0];
-    presence.counts.insert(0, 3);
-    presence.sample(&mut logits);
-    assert!((logits[0] - 0.6).abs() < 1e-6);
+    assert_eq!(presence.sample(&[1.5, 1.0]), Some(0));
+    assert_eq!(presence.sample(&[1.5, 1.0]), Some(1), "1.5 becomes 0.8");
+    presence.take(0);
+    let minus: Vec<f32> = presence.rule(&[1, 1]).penalties.iter().map(|penalty| penalty.minus).collect();
+    assert_eq!(minus, [0.6 + 0.1 * 2.0, 0.6 + 0.1 * 3.0], "guesses count as if they had been taken");
+}
+
+#[test]
+fn a_rule_after_guesses_is_the_rule_once_they_are_taken() {
+    let settings = Sampling { repeat_penalty: 1.3, frequency_penalty: 0.2, ..Sampling::default() };
+    let prompt: Vec<u32> = (0..100).collect();
+    let mut sampler = Sampler::new(settings, &prompt, 5);
+    let guessed: Vec<u32> = (200..270).collect();
+    for taken in 0..guessed.len() {
+        let ahead: Vec<Rule> = (taken..guessed.len()).map(|end| sampler.rule(&guessed[taken..end])).collect();
+        sampler.take(guessed[taken]);
+        let after: Vec<Rule> = (taken + 1..guessed.len()).map(|end| sampler.rule(&guessed[taken + 1..end])).collect();
+        assert_eq!(ahead[1..], after);
+    }
 }
 
 #[test]
 fn strange_logits_and_temperatures_still_give_a_token() {
     let mut hot = sampler(Sampling { temperature: 1e-30, ..Sampling::default() });
-    assert_eq!(hot.sample(&mut [1.0, 2.0, 0.0]), Some(1));
+    assert_eq!(hot.sample(&[1.0, 2.0, 0.0]), Some(1));
     let mut plain = sampler(Sampling { top_p: 0.9, min_p: 0.1, ..Sampling::default() });
-    assert_eq!(plain.sample(&mut [f32::NEG_INFINITY, f32::INFINITY, f32::NAN]), Some(1));
-    assert_eq!(plain.sample(&mut [f32::NAN, f32::NAN]), None);
+    assert_eq!(plain.sample(&[f32::NEG_INFINITY, f32::INFINITY, f32::NAN]), Some(1));
+    assert_eq!(plain.sample(&[f32::NAN, f32::NAN]), None);
 }
 
 #[test]

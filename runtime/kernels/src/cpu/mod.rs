@@ -28,5 +28,6 @@ mod scalar;
 mod simd;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
+pub(crate) mod survey;
 pub(crate) mod target;
 pub(crate) mod tile;

@@ -4,6 +4,7 @@
 //! and sums in one fixed order, so that a row's result does not depend on the rows beside it.
 
 mod attention;
+mod choose;
 mod elementwise;
 mod experts;
 mod format;
@@ -112,5 +113,17 @@ impl KernelOps for CubeBackend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         assert_eq!(ty, KvType::F16, "`KvCache` makes no other on GPUs");
         attention::attention(q, k, v, keys, values, attention::Places { positions, sequences, tables }, shape)
+    }
+
+    fn penalize(logits: FloatTensor<Self>, places: IntTensor<Self>, changes: FloatTensor<Self>) -> FloatTensor<Self> {
+        choose::penalize(logits, places, changes)
+    }
+
+    fn survey(logits: FloatTensor<Self>, draws: FloatTensor<Self>) -> IntTensor<Self> {
+        choose::survey(logits, draws)
+    }
+
+    fn candidates(logits: FloatTensor<Self>, rows: IntTensor<Self>) -> IntTensor<Self> {
+        choose::candidates(logits, rows)
     }
 }

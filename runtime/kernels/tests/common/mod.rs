@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod choosing;
+
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};

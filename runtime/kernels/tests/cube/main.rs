@@ -3,6 +3,9 @@
 #![cfg(feature = "wgpu")]
 
 mod attention;
+mod choose;
+#[path = "../common/choosing.rs"]
+mod choosing;
 mod device;
 mod elementwise;
 mod experts;
