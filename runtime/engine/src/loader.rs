@@ -142,9 +142,9 @@ impl Shared {
         let bounds = Bounds { max_wait, speculation };
         let drafter: Box<dyn Drafter> = match draft {
             Some(draft) => {
-                let runner = self.runner(draft.network, plan.blocks)?;
-                let bounds = draft::Bounds { context: draft.context, rows: STEP_ROWS, vocabulary: vocabulary.min(runner.vocabulary()) };
-                Box::new(DraftModel::new(runner, plan.blocks, bounds))
+                let vocabulary = vocabulary.min(draft.network.vocabulary());
+                let bounds = draft::Bounds { context: draft.context, rows: STEP_ROWS, vocabulary };
+                Box::new(DraftModel::new(self.runner(draft.network, plan.blocks)?, plan.blocks, bounds))
             }
             None => Box::new(PromptLookup),
         };
