@@ -98,7 +98,7 @@ fn bert_agrees_with_the_reference_in_every_pooling() {
         assert_eq!((encoder.vocabulary(), encoder.width(), encoder.layers()), (VOCABULARY as usize, WIDTH as usize, 2));
         for length in [1, 2, 17, POSITIONS as usize] {
             let tokens = tokens(length, 3);
-            let got = embed(&*encoder, &[tokens.clone()]).remove(0);
+            let got = embed(&*encoder, std::slice::from_ref(&tokens)).remove(0);
             let want = bert::embedding(&gguf, &tokens);
             let worst = want.iter().zip(&got).map(|(want, got)| (want - f64::from(*got)).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-5, "pooling {pooling}, {length} tokens: off by {worst} in an embedding of length 1");

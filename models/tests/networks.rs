@@ -90,8 +90,8 @@ fn llama(with_extras: bool) -> Builder {
     weights.file
 }
 
-/// A decoder of two layers with what sets `architecture` apart: qwen2 has biases, qwen3 norms on long heads, qwen3moe experts as well, phi3 fused matrices and heads of which a part is turned.
-/// All were trained on 16 positions and stretched to 64.
+/// A decoder of two layers with what sets `architecture` apart: qwen2 has biases, qwen3 norms on long heads, qwen3moe experts as well, phi3 fused matrices and heads
+/// of which a part is turned. All were trained on 16 positions and stretched to 64.
 fn decoder(architecture: &str) -> Builder {
     let key = |name: &str| format!("{architecture}.{name}");
     let (is_qwen3, is_phi3, has_experts) = (architecture.starts_with("qwen3"), architecture == "phi3", architecture == "qwen3moe");

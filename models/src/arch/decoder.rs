@@ -1,5 +1,5 @@
-//! The plain decoder: norm and attention, norm and gated feed-forward, each added to the residual stream. `llama`, `qwen2`, `qwen3`, `qwen3moe` and `phi3` are one each; their
-//! files say what they make of it.
+//! The plain decoder: norm and attention, norm and gated feed-forward, each added to the residual stream. `llama`, `qwen2`, `qwen3`, `qwen3moe` and `phi3` are one
+//! each; their files say what they make of it.
 
 use burn::tensor::Tensor;
 use hearth_kernels::{AttentionShape, Batch, KvCache, KvShape, Linear, Rope, RopeStyle, Step, attention, rms_norm, rope};

@@ -13,6 +13,7 @@ use crate::gguf::GgufError;
 const MAX_EXPERTS: usize = 1 << 16;
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one a layer
 pub(super) enum FeedForward {
     Dense {
         gate: Projection,

@@ -114,9 +114,9 @@ impl Experts {
         self.parts.iter().map(|(part, _)| part.bytes()).sum()
     }
 
-    /// Each row of `x` times `Wᵀ` of its experts: `[m × used, rows]`, the results of a row one after the other in the order of its routes. `x` is `[m, columns]`, a row
-    /// for all of its experts, or `[m × used, columns]`, one for each. A row of the result is that of [`crate::Linear::forward`] with the expert's weight, to the
-    /// bit on the CPU, and depends on no other row anywhere.
+    /// Each row of `x` times `Wᵀ` of its experts: `[m × used, rows]`, the results of a row one after the other in the order of its routes. `x` is `[m, columns]`, a
+    /// row for all of its experts, or `[m × used, columns]`, one for each. A row of the result is that of [`crate::Linear::forward`] with the expert's weight, to
+    /// the bit on the CPU, and depends on no other row anywhere.
     ///
     /// # Panics
     /// When shapes do not fit together, or a route leads to an expert that is not there.

@@ -45,7 +45,7 @@ pub(crate) fn route(logits: &[f32], experts: usize, used: usize) -> (Vec<i32>, V
         let chosen = &order[..used];
         let begin = weights.len();
         weights.extend(chosen.iter().map(|&expert| exp(logits[expert] - logits[chosen[0]])));
-        let total = weights[begin..].iter().fold(0.0, |sum, weight| sum + weight);
+        let total: f32 = weights[begin..].iter().sum();
         weights[begin..].iter_mut().for_each(|weight| *weight /= total);
         ids.extend(chosen.iter().map(|&expert| expert as i32));
     }
