@@ -68,10 +68,8 @@ pub(super) fn read(family: &Family, config: &Config) -> Result<Parameters, Folde
     writer.u32("attention.head_count", heads);
     writer.u32("attention.head_count_kv", kv_heads);
     let window = window(config)?;
-    writer.u32(
-        "context_length",
-        if windows_are_computed(architecture) { context } else { window.map_or(context, |window| context.min(window)) },
-    );
+    let reach = window.filter(|_| bounds_context(architecture)).unwrap_or(u32::MAX);
+    writer.u32("context_length", context.min(reach));
 
     if architecture == "bert" {
         writer.f32("attention.layer_norm_epsilon", config.f64("layer_norm_eps")?);

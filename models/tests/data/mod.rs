@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 /// The sdist whose `vendor/llama.cpp` holds vocabularies, goldens and templates.
+#[allow(dead_code)] // not every test binary asks for it
 pub(crate) const LLAMA_CPP: &str = "llama-cpp-python-0.3.36/vendor/llama.cpp";
 
 /// The file or folder `name` of the test data (`HEARTH_TEST_DATA`, by default `target/test-data`).
