@@ -1,5 +1,5 @@
 //! How fast each weight type's tiles are read by a single row (decoding) and multiplied with 512 rows (prefill), with 1 and 2 threads:
-//! `cargo run --release -p hearth-kernels --example decode [scalar|avx2|avxvnni|avx512]`.
+//! `cargo run --release -p hearth-kernels --example decode [scalar|avx2|avxvnni|avx512|neon|neondot|simd128]`.
 
 use std::{hint::black_box, time::Instant};
 

@@ -146,3 +146,17 @@ pub(super) unsafe fn run(kernel: impl Kernel) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Target;
+
+    #[test]
+    fn an_architecture_has_its_target() {
+        let available = Target::available();
+        eprintln!("{available:?}");
+        assert_eq!(available[0], Target::Scalar);
+        assert!(!cfg!(target_arch = "aarch64") || available.contains(&Target::Neon));
+        assert!(!cfg!(all(target_arch = "wasm32", target_feature = "simd128")) || available.contains(&Target::Simd128));
+    }
+}

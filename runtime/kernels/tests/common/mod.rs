@@ -30,7 +30,7 @@ impl Random {
     }
 
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        ((self.bits() >> 32) as usize * n) >> 32
+        (((self.bits() >> 32) * n as u64) >> 32) as usize
     }
 
     /// In −1..1.
