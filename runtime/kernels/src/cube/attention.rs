@@ -138,8 +138,8 @@ fn write_kernel(
 #[cube]
 fn tanh(x: f32) -> f32 {
     let z = x * x;
-    let polynomial = ((-5.704_988_7e-3f32 * z + 2.063_908_9e-2f32) * z - 5.373_971_6e-2f32) * z + 1.333_144_2e-1f32;
-    let near = (polynomial * z - 3.333_328_2e-1f32) * z * x + x;
+    let polynomial = ((-5.704_988_7e-3f32 * z + 2.063_909e-2f32) * z - 5.373_971_6e-2f32) * z + 1.333_144_2e-1f32;
+    let near = (polynomial * z - 3.333_328e-1f32) * z * x + x;
     // Beyond 10, tanh is 1 in f32.
     let magnitude = x.abs();
     let far = 1.0f32 - 2.0f32 / ((2.0f32 * min(magnitude, 10.0f32)).exp() + 1.0f32);
