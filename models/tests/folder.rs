@@ -76,7 +76,7 @@ fn quantized_weights_stay_near_and_become_small() {
     let want = of_gguf(&twins, &tokens);
     let whole = Folder::open(folder.path(), None).unwrap().weight_bytes();
     let mut last = 0.0;
-    for (quantize, bound, bits) in [(Quantization::Q8_0, 0.002, 8.6), (Quantization::Q4K, 0.15, 5.6)] {
+    for (quantize, bound, bits) in [(Quantization::Q8_0, 0.006, 8.6), (Quantization::Q4K, 0.2, 5.6)] {
         let got = logits(&*open(&folder, Some(quantize)).network, &tokens);
         let kl = divergence(&want, &got);
         eprintln!("{quantize}: KL {kl:.6}");
@@ -253,9 +253,9 @@ fn random_damage_never_panics() {
         let good = fs::read(folder.path().join(name)).unwrap();
         for _ in 0..rounds / 5 {
             let mut bytes = good.clone();
-            // A safetensors file's header is what is read.
-            let reach = bytes.len().min(3_000);
             for _ in 0..=random.below(2) {
+                // A safetensors file's header is what is read.
+                let reach = bytes.len().min(3_000);
                 let at = random.below(reach);
                 match random.below(4) {
                     0 => bytes[at] = b"{}[],:\"0123456789-.e"[random.below(20)],

@@ -104,7 +104,7 @@ fn smollm2_in_bf16_is_its_ggufs_twin() {
     let want = logits(&*twin.network, &tokens);
     assert!(logits(&*model.network, &tokens) == want, "the logits are others");
     drop((model, twin));
-    for (quantize, bound) in [(Quantization::Q8_0, 0.005), (Quantization::Q4K, 0.05)] {
+    for (quantize, bound) in [(Quantization::Q8_0, 0.006), (Quantization::Q4K, 0.07)] {
         let kl = divergence(&want, &logits(&*real.open(Some(quantize)).network, &tokens));
         eprintln!("{quantize}: KL {kl:.6}");
         assert!(kl < bound, "{quantize}: KL {kl}");

@@ -125,12 +125,13 @@ fn fit_group(values: &[f32; GROUP]) -> (f32, f32) {
         }
         sum
     };
-    let codes_of = |inverse: f32| values.map(|v| ((v - low) * inverse).round().clamp(0.0, TOP));
+    let codes_of = |inverse: f32, low: f32| values.map(|v| ((v - low) * inverse).round().clamp(0.0, TOP));
 
     let mut best = ((high - low) / TOP, low);
-    let mut least = error(best.0, best.1, &codes_of(best.0.recip()));
+    let mut least = error(best.0, best.1, &codes_of(best.0.recip(), low));
     for step in 0..STEPS {
-        let codes = codes_of((TOP - 1.0 + step as f32 / 10.0) / (high - low));
+        // The range begins at the best minimum so far: what a try has gained is where the next one starts.
+        let codes = codes_of((TOP - 1.0 + step as f32 / 10.0) / (high - best.1), best.1);
         let (mut linear, mut square, mut product) = (0.0, 0.0, 0.0);
         for i in 0..GROUP {
             let code = weights[i] * codes[i];
