@@ -202,7 +202,7 @@ impl<'a> Loader<'a> {
         let (info, bytes) = self.take(name, &[columns as u64, rows as u64, count as u64])?;
         let packed = self.source.packed.and_then(|packed| packed.experts(name, info.ty, count, rows, columns));
         let experts = packed
-            .unwrap_or_else(|| Experts::new(info.ty, bytes, count, rows, columns, self.source.device))
+            .unwrap_or_else(|| Experts::new(info.ty, &bytes, count, rows, columns, self.source.device))
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
         self.uploaded.update(|sum| sum + experts.bytes());
         Ok(experts)
