@@ -60,7 +60,7 @@ impl Shared {
         let Model { network, tokenizer, template, context_length } = model;
         let device: &Device = &self.device.device;
         let shape = network.kv_shape();
-        let position_bytes = shape.bytes_per_position(device).max(1);
+        let position_bytes = shape.bytes_per_position().max(1);
         // Keys and values of a layer are a tensor each.
         let tensor_block_bytes = (position_bytes * KvCache::BLOCK_LEN / (2 * shape.layers).max(1)).max(1) as u64;
         let plan = Demand {

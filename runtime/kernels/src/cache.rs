@@ -16,15 +16,15 @@ pub struct KvShape {
 }
 
 impl KvShape {
-    /// Bytes that one position takes over all layers on `device` (keys and values; f16 on the CPU).
-    pub fn bytes_per_position(&self, device: &Device) -> usize {
-        2 * self.layers * self.kv_heads * self.head_dim * element(device).size()
+    /// Bytes that one position takes over all layers: keys and values in f16.
+    pub fn bytes_per_position(&self) -> usize {
+        2 * self.layers * self.kv_heads * self.head_dim * DType::F16.size()
     }
 }
 
-/// GPUs reached through WebGPU need not know f16.
-fn element(device: &Device) -> DType {
-    if is_cpu(device) { DType::F16 } else { DType::F32 }
+/// The columns of a layer's tensors for rows of `width` elements. A GPU reached through WebGPU need not know f16: its kernels put the bits of two into an element.
+pub(crate) fn columns(width: usize, device: &Device) -> usize {
+    if is_cpu(device) { width } else { width.div_ceil(2) }
 }
 
 /// Key and value blocks of every layer. Owned by the engine, written and read by [`crate::attention`] alone.
@@ -42,14 +42,14 @@ impl KvCache {
 
     /// A zeroed cache of `blocks` blocks of [`Self::BLOCK_LEN`] positions on `device`.
     pub fn new(shape: KvShape, blocks: usize, device: &Device) -> Self {
-        let size = [blocks * Self::BLOCK_LEN, shape.kv_heads * shape.head_dim];
+        let size = [blocks * Self::BLOCK_LEN, columns(shape.kv_heads * shape.head_dim, device)];
         let zeros = || match is_cpu(device) {
             // Zeroed by the system, page by page as they are first written: a cache costs the memory that is used of it.
             true => {
                 let words = vec![0u64; (size[0] * size[1] * DType::F16.size()).div_ceil(size_of::<u64>())];
                 Tensor::<2>::from_data(TensorData::from_bytes(Bytes::from_elems(words), size, DType::F16), (device, DType::F16))
             }
-            false => Tensor::<2>::zeros(size, (device, element(device))),
+            false => Tensor::<2>::zeros(size, (device, DType::F32)),
         };
         Self { layers: (0..shape.layers).map(|_| Some((zeros(), zeros()))).collect(), block_len: Self::BLOCK_LEN }
     }

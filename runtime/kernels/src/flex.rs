@@ -38,7 +38,7 @@ fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Floats {
 }
 
 impl KernelOps for Flex {
-    fn linear(x: Floats, codes: IntTensor<Self>, _scales: Floats, _mins: Floats, shape: PackedShape) -> Floats {
+    fn linear(x: Floats, codes: IntTensor<Self>, _scales: IntTensor<Self>, _factors: IntTensor<Self>, shape: PackedShape) -> Floats {
         let PackedShape { ty, rows, columns, start } = shape;
         let x = contiguous(x);
         let (tiles, x) = (&codes.bytes()[start..], floats(&x));
@@ -48,7 +48,7 @@ impl KernelOps for Flex {
         tensor(out, [x.len() / columns, rows])
     }
 
-    fn embed(ids: IntTensor<Self>, codes: IntTensor<Self>, _scales: Floats, _mins: Floats, shape: PackedShape) -> Floats {
+    fn embed(ids: IntTensor<Self>, codes: IntTensor<Self>, _scales: IntTensor<Self>, _factors: IntTensor<Self>, shape: PackedShape) -> Floats {
         let PackedShape { ty, rows, columns, start } = shape;
         let ids = contiguous(ids);
         let (ids, tiles) = (integers(&ids), &codes.bytes()[start..]);

@@ -32,8 +32,9 @@ pub struct Linear {
 #[derive(Debug, Clone)]
 struct Part {
     codes: Tensor<1, Int>,
-    scales: Tensor<1>,
-    mins: Tensor<1>,
+    scales: Tensor<1, Int>,
+    /// Of the scales, where those are small integers.
+    factors: Tensor<1, Int>,
     shape: PackedShape,
 }
 
@@ -66,8 +67,8 @@ impl Part {
     fn new(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, device: &Device) -> Self {
         #[cfg(feature = "wgpu")]
         if !is_cpu(device) {
-            let (codes, scales, mins) = crate::cube::pack(ty, bytes, rows, columns, device);
-            return Self { codes, scales, mins, shape: PackedShape { ty, rows, columns, start: 0 } };
+            let [codes, scales, factors] = crate::cube::pack(ty, bytes, rows, columns, device);
+            return Self { codes, scales, factors, shape: PackedShape { ty, rows, columns, start: 0 } };
         }
         let (tiles, start) = tile::pack(ty, bytes, rows, columns);
         let len = tiles.len();
@@ -77,34 +78,34 @@ impl Part {
     fn on_cpu(tiles: TensorData, shape: PackedShape) -> Self {
         let device = &Device::flex();
         // Scales are in the tiles.
-        let none = || Tensor::zeros([1], (device, DType::F32));
-        Self { codes: Tensor::from_data(tiles, (device, DType::U8)), scales: none(), mins: none(), shape }
+        let none = || Tensor::zeros([1], (device, DType::I32));
+        Self { codes: Tensor::from_data(tiles, (device, DType::U8)), scales: none(), factors: none(), shape }
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let (codes, scales, mins) = self.primitives();
+        let [codes, scales, factors] = self.primitives();
         Tensor::from_dispatch(<Dispatch as KernelOps>::linear(
             x.into_dispatch(),
             codes.into_dispatch(),
             scales.into_dispatch(),
-            mins.into_dispatch(),
+            factors.into_dispatch(),
             self.shape,
         ))
     }
 
     fn embed(&self, ids: Tensor<1, Int>) -> Tensor<2> {
-        let (codes, scales, mins) = self.primitives();
+        let [codes, scales, factors] = self.primitives();
         Tensor::from_dispatch(<Dispatch as KernelOps>::embed(
             ids.into_dispatch(),
             codes.into_dispatch(),
             scales.into_dispatch(),
-            mins.into_dispatch(),
+            factors.into_dispatch(),
             self.shape,
         ))
     }
 
-    fn primitives(&self) -> (Tensor<1, Int>, Tensor<1>, Tensor<1>) {
-        (self.codes.clone(), self.scales.clone(), self.mins.clone())
+    fn primitives(&self) -> [Tensor<1, Int>; 3] {
+        [self.codes.clone(), self.scales.clone(), self.factors.clone()]
     }
 }
 
@@ -174,10 +175,8 @@ impl Linear {
 
     /// Bytes that the weights take on their device.
     pub fn bytes(&self) -> usize {
-        let size = |len: usize, ty: DType| len * ty.size();
-        let part = |part: &Part| {
-            size(part.codes.dims()[0], part.codes.dtype()) + size(part.scales.dims()[0], DType::F32) + size(part.mins.dims()[0], DType::F32)
-        };
+        let size = |tensor: &Tensor<1, Int>| tensor.dims()[0] * tensor.dtype().size();
+        let part = |part: &Part| size(&part.codes) + size(&part.scales) + size(&part.factors);
         self.parts.iter().map(part).sum()
     }
 

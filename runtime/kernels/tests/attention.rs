@@ -165,6 +165,6 @@ fn a_block_outside_the_cache_is_refused() {
 #[test]
 fn the_cache_states_its_size() {
     let shape = KvShape { layers: 30, kv_heads: 3, head_dim: 64 };
-    assert_eq!(shape.bytes_per_position(&Device::flex()), 30 * 2 * 3 * 64 * 2);
+    assert_eq!(shape.bytes_per_position(), 30 * 2 * 3 * 64 * 2);
     assert_eq!(KvCache::new(shape, 5, &Device::flex()).blocks(), 5);
 }

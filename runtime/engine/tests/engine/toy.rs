@@ -211,7 +211,7 @@ pub(crate) fn model(context_length: usize, template: Option<&str>) -> (Model, Ar
 
 /// Bytes of a KV cache with `blocks` blocks for the toy.
 pub(crate) fn kv_bytes(blocks: usize) -> u64 {
-    (SHAPE.bytes_per_position(&Device::flex()) * KvCache::BLOCK_LEN * blocks) as u64
+    (SHAPE.bytes_per_position() * KvCache::BLOCK_LEN * blocks) as u64
 }
 
 pub(crate) fn options() -> EngineOptions {

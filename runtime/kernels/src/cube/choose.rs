@@ -122,7 +122,7 @@ fn weight(key: u32, highest: u32, temperature: f32) -> f32 {
 /// The highest of all units' keys, and of equals the lowest token, in place 0 of both.
 #[cube]
 fn highest_of_cube(keys: &mut Shared<[u32]>, tokens: &mut Shared<[u32]>) {
-    let mut half = UNITS / 2u32;
+    let mut half = comptime!(UNITS / 2).runtime();
     sync_cube();
     while half > 0u32 {
         if UNIT_POS_X < half {
@@ -176,7 +176,7 @@ fn block_kernel(logits: &[f32], draws: &[f32], parts: &mut [u32], len: u32) {
         }
     }
     sums[unit as usize] = sum;
-    let mut half = UNITS / 2u32;
+    let mut half = comptime!(UNITS / 2).runtime();
     sync_cube();
     while half > 0u32 {
         if unit < half {

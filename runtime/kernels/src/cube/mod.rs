@@ -36,21 +36,21 @@ impl KernelOps for CubeBackend {
     fn linear(
         x: FloatTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         shape: PackedShape,
     ) -> FloatTensor<Self> {
-        linear::linear(x, codes, scales, mins, shape)
+        linear::linear(x, [codes, scales, factors], shape)
     }
 
     fn embed(
         ids: IntTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         shape: PackedShape,
     ) -> FloatTensor<Self> {
-        linear::embed(ids, codes, scales, mins, shape)
+        linear::embed(ids, [codes, scales, factors], shape)
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
