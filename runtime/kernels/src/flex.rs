@@ -48,7 +48,13 @@ impl KernelOps for Flex {
         tensor(out, [x.len() / columns, rows])
     }
 
-    fn embed(ids: IntTensor<Self>, codes: IntTensor<Self>, _scales: IntTensor<Self>, _factors: IntTensor<Self>, shape: PackedShape) -> Floats {
+    fn embed(
+        ids: IntTensor<Self>,
+        codes: IntTensor<Self>,
+        _scales: IntTensor<Self>,
+        _factors: IntTensor<Self>,
+        shape: PackedShape,
+    ) -> Floats {
         let PackedShape { ty, rows, columns, start } = shape;
         let ids = contiguous(ids);
         let (ids, tiles) = (integers(&ids), &codes.bytes()[start..]);

@@ -65,8 +65,7 @@ pub(super) const VECTOR: u32 = 4;
 
 impl Format {
     pub(super) fn of(ty: WeightType) -> Self {
-        let float =
-            |kind, bits| Self { kind, bits, bias: 0, group_words: VECTOR, scaling: Scaling::None, scale_bias: 0, mins: false };
+        let float = |kind, bits| Self { kind, bits, bias: 0, group_words: VECTOR, scaling: Scaling::None, scale_bias: 0, mins: false };
         let quantized = |bits: u32, bias| Self {
             kind: Kind::Quantized,
             bits,

@@ -116,7 +116,8 @@ fn the_cache_holds_the_nearest_halves() {
     let mut sequence = Sequence::new(&mut noise, 64, vec![2, 0, 3, 1], shape);
     // All magnitudes, from below a half's smallest to beyond its largest, and ties.
     for (index, value) in sequence.v.iter_mut().enumerate() {
-        *value = if index % 3 == 0 { (1.0 + (index % 7) as f32) * 2f32.powi(-11) + 1.0 } else { *value * 2f32.powi((index % 44) as i32 - 26) };
+        *value =
+            if index % 3 == 0 { (1.0 + (index % 7) as f32) * 2f32.powi(-11) + 1.0 } else { *value * 2f32.powi((index % 44) as i32 - 26) };
     }
     let got = run(std::slice::from_ref(&sequence), &[vec![(0, 0..64)]], shape, &device);
     let want: Vec<f32> = sequence.v.iter().map(|v| f16::from_f32(v.clamp(-65504.0, 65504.0)).to_f32()).collect();
