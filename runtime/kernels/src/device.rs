@@ -1,8 +1,5 @@
 //! The GPUs of this machine: found without a panic on machines that have none, and opened one at a time.
 
-#[cfg(feature = "cuda")]
-mod cuda;
-
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, OnceLock, PoisonError},
@@ -40,7 +37,7 @@ pub struct Gpu {
     pub name: String,
     /// What it is.
     pub kind: GpuKind,
-    /// What it is reached through: `vulkan`, `metal` or `dx12`, or `cuda`.
+    /// The graphics API that reaches it: `vulkan`, `metal` or `dx12`.
     pub backend: String,
     /// Its driver's name and version, as far as it tells.
     pub driver: String,
@@ -90,11 +87,8 @@ const RECORDED: usize = 2048;
 
 /// Brings the device's runtime up.
 fn initialize(device: &Device) -> Result<(), WgpuInitError> {
-    let burn::backend::DispatchDevice::Cube(cube) = device.as_dispatch() else { unreachable!("`gpus` lists no CPU") };
-    let CubeDevice::Wgpu(selector) = cube else {
-        // CUDA needs no setup of its own.
-        cube.client();
-        return Ok(());
+    let burn::backend::DispatchDevice::Cube(CubeDevice::Wgpu(selector)) = device.as_dispatch() else {
+        unreachable!("`gpus` lists devices of the wgpu runtime alone");
     };
     match cubecl::wgpu::try_init_setup::<AutoGraphicsApi>(selector, cubecl::wgpu::RuntimeOptions::with_tasks_max(Some(RECORDED))?) {
         // Somebody made a tensor on it before: it works.
@@ -106,15 +100,13 @@ fn initialize(device: &Device) -> Result<(), WgpuInitError> {
 /// The graphics adapters of this machine, GPUs first and software last; empty where there is no graphics API at all. Probed once a process, before anything is opened.
 ///
 /// All are reached through one graphics API, the first of the platform's that has a GPU, or failing that the first that has anything. OpenGL is not asked: what it
-/// alone reaches is too old to compute with. In a build with CUDA its cards come before all others, and so before themselves through Vulkan.
+/// alone reaches is too old to compute with.
 pub fn gpus() -> Vec<Gpu> {
     // The instance is kept: Vulkan's loader is not safe against instances that come and go on several threads.
     static FOUND: OnceLock<(Vec<Gpu>, Vec<wgpu::Instance>)> = OnceLock::new();
     let (gpus, _) = FOUND.get_or_init(|| {
         let mut instances = Vec::new();
         let gpus = catch_unwind(AssertUnwindSafe(|| probe(&mut instances))).unwrap_or_default();
-        #[cfg(feature = "cuda")]
-        let gpus = [cuda::cards(), gpus].concat();
         (gpus, instances)
     });
     gpus.clone()
