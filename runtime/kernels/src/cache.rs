@@ -62,16 +62,24 @@ impl KvShape {
         Ok(2 * self.layers * columns * element.size())
     }
 
-    /// What a position has in the keys' tensor of a layer: so many elements of this type.
+    /// What a position has in the keys' tensor of a layer: so many elements of this type. A GPU reached through WebGPU need not know f16: its kernels put the bits of two into
+    /// an element.
     fn row(&self, ty: KvType, device: &Device) -> Result<(usize, DType), KvError> {
         let (width, cpu) = (self.kv_heads * self.head_dim, is_cpu(device));
         match ty {
             KvType::Q8_0 if !cpu => Err(KvError::Device),
             KvType::Q8_0 if !self.head_dim.is_multiple_of(KvType::GROUP) => Err(KvError::HeadDim { head_dim: self.head_dim }),
-            KvType::F16 if !cpu => Ok((width, DType::F32)),
-            _ => Ok((ty.words(width), DType::F16)),
+            _ => {
+                let element = if cpu { DType::F16 } else { DType::F32 };
+                Ok((columns(ty, width, device), element))
+            }
         }
     }
+}
+
+/// The columns of a layer's tensors for rows of `width` elements.
+pub(crate) fn columns(ty: KvType, width: usize, device: &Device) -> usize {
+    if is_cpu(device) { ty.words(width) } else { width.div_ceil(2) }
 }
 
 /// Key and value blocks of every layer. Owned by the engine, written and read by [`crate::attention`] alone.

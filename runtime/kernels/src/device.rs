@@ -81,12 +81,16 @@ impl Gpu {
     }
 }
 
+/// Operations that are recorded before they go to the GPU without anybody waiting for them: more than a step has, so that a step is one submission, made when its tokens
+/// are read.
+const RECORDED: usize = 2048;
+
 /// Brings the device's runtime up.
 fn initialize(device: &Device) -> Result<(), WgpuInitError> {
     let burn::backend::DispatchDevice::Cube(CubeDevice::Wgpu(selector)) = device.as_dispatch() else {
         unreachable!("`gpus` lists devices of the wgpu runtime alone");
     };
-    match cubecl::wgpu::try_init_setup::<AutoGraphicsApi>(selector, cubecl::wgpu::RuntimeOptions::try_default()?) {
+    match cubecl::wgpu::try_init_setup::<AutoGraphicsApi>(selector, cubecl::wgpu::RuntimeOptions::with_tasks_max(Some(RECORDED))?) {
         // Somebody made a tensor on it before: it works.
         Err(WgpuInitError::Registration { .. }) => Ok(()),
         other => other.map(|_| ()),

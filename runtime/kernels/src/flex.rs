@@ -40,7 +40,7 @@ fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Floats {
 }
 
 impl KernelOps for Flex {
-    fn linear(x: Floats, codes: IntTensor<Self>, _scales: Floats, _mins: Floats, shape: PackedShape) -> Floats {
+    fn linear(x: Floats, codes: IntTensor<Self>, _scales: IntTensor<Self>, _factors: IntTensor<Self>, shape: PackedShape) -> Floats {
         let PackedShape { ty, rows, columns, start } = shape;
         let x = contiguous(x);
         let (tiles, x) = (&codes.bytes()[start..], floats(&x));
@@ -53,8 +53,8 @@ impl KernelOps for Flex {
         x: Floats,
         ids: IntTensor<Self>,
         codes: IntTensor<Self>,
-        _scales: Floats,
-        _mins: Floats,
+        _scales: IntTensor<Self>,
+        _factors: IntTensor<Self>,
         experts: ExpertRange,
         shape: PackedShape,
     ) -> Floats {
@@ -79,7 +79,13 @@ impl KernelOps for Flex {
         tensor(out, [rows, columns])
     }
 
-    fn embed(ids: IntTensor<Self>, codes: IntTensor<Self>, _scales: Floats, _mins: Floats, shape: PackedShape) -> Floats {
+    fn embed(
+        ids: IntTensor<Self>,
+        codes: IntTensor<Self>,
+        _scales: IntTensor<Self>,
+        _factors: IntTensor<Self>,
+        shape: PackedShape,
+    ) -> Floats {
         let PackedShape { ty, rows, columns, start } = shape;
         let ids = contiguous(ids);
         let (ids, tiles) = (integers(&ids), &codes.bytes()[start..]);

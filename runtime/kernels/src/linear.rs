@@ -32,8 +32,9 @@ pub struct Linear {
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     codes: Tensor<1, Int>,
-    scales: Tensor<1>,
-    mins: Tensor<1>,
+    scales: Tensor<1, Int>,
+    /// Of the scales, where those are small integers.
+    factors: Tensor<1, Int>,
     pub(crate) shape: PackedShape,
 }
 
@@ -67,8 +68,8 @@ impl Part {
     pub(crate) fn new(ty: WeightType, bytes: &[u8], count: usize, rows: usize, columns: usize, device: &Device) -> Self {
         #[cfg(feature = "wgpu")]
         if !is_cpu(device) {
-            let (codes, scales, mins) = crate::cube::pack(ty, bytes, count * rows, columns, device);
-            return Self { codes, scales, mins, shape: PackedShape { ty, rows, columns, start: 0 } };
+            let [codes, scales, factors] = crate::cube::pack(ty, bytes, count * rows, columns, device);
+            return Self { codes, scales, factors, shape: PackedShape { ty, rows, columns, start: 0 } };
         }
         let _ = device;
         let (tiles, start) = tile::pack(ty, bytes, count, rows, columns);
@@ -85,41 +86,41 @@ impl Part {
 
     /// Bytes on the device.
     pub(crate) fn bytes(&self) -> usize {
-        let size = |len: usize, ty: DType| len * ty.size();
-        size(self.codes.dims()[0], self.codes.dtype()) + size(self.scales.dims()[0], DType::F32) + size(self.mins.dims()[0], DType::F32)
+        let size = |tensor: &Tensor<1, Int>| tensor.dims()[0] * tensor.dtype().size();
+        size(&self.codes) + size(&self.scales) + size(&self.factors)
     }
 
     fn on_cpu(tiles: TensorData, shape: PackedShape) -> Self {
         let device = &Device::flex();
         // Scales are in the tiles.
-        let none = || Tensor::zeros([1], (device, DType::F32));
-        Self { codes: Tensor::from_data(tiles, (device, DType::U8)), scales: none(), mins: none(), shape }
+        let none = || Tensor::zeros([1], (device, DType::I32));
+        Self { codes: Tensor::from_data(tiles, (device, DType::U8)), scales: none(), factors: none(), shape }
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let (codes, scales, mins) = self.primitives();
+        let [codes, scales, factors] = self.primitives();
         Tensor::from_dispatch(<Dispatch as KernelOps>::linear(
             x.into_dispatch(),
             codes.into_dispatch(),
             scales.into_dispatch(),
-            mins.into_dispatch(),
+            factors.into_dispatch(),
             self.shape,
         ))
     }
 
     fn embed(&self, ids: Tensor<1, Int>) -> Tensor<2> {
-        let (codes, scales, mins) = self.primitives();
+        let [codes, scales, factors] = self.primitives();
         Tensor::from_dispatch(<Dispatch as KernelOps>::embed(
             ids.into_dispatch(),
             codes.into_dispatch(),
             scales.into_dispatch(),
-            mins.into_dispatch(),
+            factors.into_dispatch(),
             self.shape,
         ))
     }
 
-    pub(crate) fn primitives(&self) -> (Tensor<1, Int>, Tensor<1>, Tensor<1>) {
-        (self.codes.clone(), self.scales.clone(), self.mins.clone())
+    pub(crate) fn primitives(&self) -> [Tensor<1, Int>; 3] {
+        [self.codes.clone(), self.scales.clone(), self.factors.clone()]
     }
 }
 

@@ -8,7 +8,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::{KvCache, KvType, Step, experts::ExpertRange, linear::PackedShape};
+use crate::{KvCache, KvType, Step, cache::columns, experts::ExpertRange, linear::PackedShape};
 
 /// What a backend implements: `flex.rs` for the CPU, `cube.rs` for GPUs.
 #[backend_extension(Flex, Cube: cfg(feature = "wgpu"))]
@@ -17,8 +17,8 @@ pub(crate) trait KernelOps: Backend {
     fn linear(
         x: FloatTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         shape: PackedShape,
     ) -> FloatTensor<Self>;
 
@@ -26,8 +26,8 @@ pub(crate) trait KernelOps: Backend {
     fn embed(
         ids: IntTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         shape: PackedShape,
     ) -> FloatTensor<Self>;
 
@@ -36,8 +36,8 @@ pub(crate) trait KernelOps: Backend {
         x: FloatTensor<Self>,
         ids: IntTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         experts: ExpertRange,
         shape: PackedShape,
     ) -> FloatTensor<Self>;
@@ -202,7 +202,7 @@ pub fn attention(
     assert_eq!(k.dims(), [m, width], "keys");
     assert_eq!(v.dims(), [m, width], "values");
     let (keys, values) = cache.layers[layer].take().expect("a layer's cache is in its place between operations");
-    assert_eq!(keys.dims()[1], cache.ty.words(width), "the cache's columns");
+    assert_eq!(keys.dims()[1], columns(cache.ty, width, &keys.device()), "the cache's columns");
     let (out, keys, values) = <Dispatch as KernelOps>::attention(
         q.into_dispatch(),
         k.into_dispatch(),

@@ -122,7 +122,7 @@ fn weight(key: u32, highest: u32, temperature: f32) -> f32 {
 /// The highest of all units' keys, and of equals the lowest token, in place 0 of both.
 #[cube]
 fn highest_of_cube(keys: &mut Shared<[u32]>, tokens: &mut Shared<[u32]>) {
-    let mut half = UNITS / 2u32;
+    let mut half = comptime!(UNITS / 2).runtime();
     sync_cube();
     while half > 0u32 {
         if UNIT_POS_X < half {
@@ -176,7 +176,7 @@ fn block_kernel(logits: &[f32], draws: &[f32], parts: &mut [u32], len: u32) {
         }
     }
     sums[unit as usize] = sum;
-    let mut half = UNITS / 2u32;
+    let mut half = comptime!(UNITS / 2).runtime();
     sync_cube();
     while half > 0u32 {
         if unit < half {
@@ -248,25 +248,25 @@ fn row_kernel(logits: &[f32], draws: &[f32], parts: &[u32], out: &mut [u32], len
             // Rounding can leave a little beyond the last: then it is the last that weighs anything.
             let mut owner = 0u32;
             let mut before = rest;
-            let mut searching = true;
+            let mut searching = 1u32;
             for other in 0..UNITS {
                 let sum = sums[other as usize];
-                if searching && sum > 0.0f32 {
+                if searching == 1u32 && sum > 0.0f32 {
                     owner = other;
                     before = rest;
-                    searching = rest >= sum;
+                    searching = u32::cast_from(rest >= sum);
                     rest -= sum;
                 }
             }
             rest = before;
-            searching = true;
+            searching = 1u32;
             let mut block = owner * run;
             for other in owner * run..min((owner + 1u32) * run, blocks) {
                 let sum = block_sum(parts, row * blocks + other, highest, temperature);
-                if searching && sum > 0.0f32 {
+                if searching == 1u32 && sum > 0.0f32 {
                     block = other;
                     before = rest;
-                    searching = rest >= sum;
+                    searching = u32::cast_from(rest >= sum);
                     rest -= sum;
                 }
             }
@@ -287,26 +287,26 @@ fn row_kernel(logits: &[f32], draws: &[f32], parts: &[u32], out: &mut [u32], len
             let mut rest = left[0];
             let mut before = rest;
             let mut owner = 0u32;
-            let mut searching = true;
+            let mut searching = 1u32;
             for other in 0..UNITS {
                 let sum = sums[other as usize];
-                if searching && sum > 0.0f32 {
+                if searching == 1u32 && sum > 0.0f32 {
                     owner = other;
                     before = rest;
-                    searching = rest >= sum;
+                    searching = u32::cast_from(rest >= sum);
                     rest -= sum;
                 }
             }
             rest = before;
-            searching = true;
+            searching = 1u32;
             let start = found[0] * BLOCK + owner * OWN;
             let mut drawn = tokens[0];
             #[unroll]
             for index in 0..OWN {
                 let weight = token_weight(logits, row * len, start + index, len, highest, temperature);
-                if searching && weight > 0.0f32 {
+                if searching == 1u32 && weight > 0.0f32 {
                     drawn = start + index;
-                    searching = rest >= weight;
+                    searching = u32::cast_from(rest >= weight);
                     rest -= weight;
                 }
             }
@@ -435,7 +435,7 @@ fn sort(keys: &mut Shared<[u32]>, tokens: &mut Shared<[u32]>) {
                 let ordered = a > b || (a == b && a_token <= b_token);
                 // Every other run is sorted the other way round, so that two make a bitonic sequence.
                 let descending = (low & size) == 0u32;
-                if ordered != descending {
+                if u32::cast_from(ordered) != u32::cast_from(descending) {
                     keys[low as usize] = b;
                     keys[high as usize] = a;
                     tokens[low as usize] = b_token;

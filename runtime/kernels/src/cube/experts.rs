@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 
 use super::{
     contiguous,
-    format::{Format, Kind, element},
+    format::{Format, Kind, element, min_of, scale_of},
     grid,
 };
 use crate::{experts::ExpertRange, linear::PackedShape};
@@ -22,7 +22,7 @@ const UNITS: u32 = 64;
 pub(super) fn products(
     x: CubeTensor,
     ids: CubeTensor,
-    [codes, scales, mins]: [CubeTensor; 3],
+    [codes, scales, factors]: [CubeTensor; 3],
     experts: ExpertRange,
     shape: PackedShape,
 ) -> CubeTensor {
@@ -34,8 +34,9 @@ pub(super) fn products(
     }
     let each = count / x.meta.shape()[0];
     assert!(count <= 65535, "{count} rows of experts are more than a grid has along an axis");
+    let format = Format::of(shape.ty);
     let (wide, deep) = grid(shape.rows.div_ceil(TALL as usize));
-    // SAFETY: the kernel leaves units of features at or past `rows` idle and reads nothing for experts outside the range; codes, scales and minimums have the lengths
+    // SAFETY: the kernel leaves units of features at or past `rows` idle and reads nothing for experts outside the range; codes, scales and factors have the lengths
     // that `pack` gives a weight of `experts.count` times this shape's rows.
     #[allow(unsafe_code)]
     unsafe {
@@ -47,14 +48,15 @@ pub(super) fn products(
             ids.into_buffer_arg(),
             codes.into_buffer_arg(),
             scales.into_buffer_arg(),
-            mins.into_buffer_arg(),
+            factors.into_buffer_arg(),
             out.clone().into_buffer_arg(),
             shape.rows as u32,
             shape.columns as u32,
             each as u32,
             experts.first as u32,
             experts.count as u32,
-            Format::of(shape.ty),
+            format.row_words(shape.columns) as u32,
+            format,
         );
     }
     out
@@ -67,14 +69,15 @@ fn products_kernel(
     x: &[f32],
     ids: &[i32],
     codes: &[u32],
-    scales: &[f32],
-    mins: &[f32],
+    scales: &[u32],
+    factors: &[u32],
     out: &mut [f32],
     rows: u32,
     columns: u32,
     each: u32,
     first: u32,
     count: u32,
+    words: u32,
     #[comptime] format: Format,
 ) {
     let word_len = comptime!(format.word_len());
@@ -82,7 +85,6 @@ fn products_kernel(
     let lane = UNIT_POS_X;
     let row = CUBE_POS_Y;
     let feature = (CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X) * TALL + UNIT_POS_Y;
-    let words = columns.div_ceil(word_len);
     // One before the first becomes larger than any.
     let expert = u32::cast_from(ids[row as usize]) - first;
     let base = (min(expert, count - 1u32) * rows + min(feature, rows - 1u32)) * words;
@@ -100,7 +102,7 @@ fn products_kernel(
             let column = word * word_len + index;
             let mut value = x[(start + min(column, columns - 1u32)) as usize];
             if comptime!(!quantized) {
-                // The last word of a row may be partly filled.
+                // A row is padded to whole vectors of words.
                 value = select(column < columns, value, 0.0f32);
             }
             if comptime!(format.mins) {
@@ -109,10 +111,9 @@ fn products_kernel(
             part = fma(element(loaded, index, format), value, part);
         }
         if quantized {
-            let group = ((base + word) / comptime!(format.group_words)) as usize;
-            sum = fma(scales[group], part, sum);
+            sum = fma(scale_of(scales, factors, base + word, format), part, sum);
             if comptime!(format.mins) {
-                sum = fma(-mins[group], total, sum);
+                sum = fma(-min_of(scales, factors, base + word, format), total, sum);
             }
         } else {
             sum += part;

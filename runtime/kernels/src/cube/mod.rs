@@ -39,33 +39,33 @@ impl KernelOps for CubeBackend {
     fn linear(
         x: FloatTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         shape: PackedShape,
     ) -> FloatTensor<Self> {
-        linear::linear(x, codes, scales, mins, shape)
+        linear::linear(x, [codes, scales, factors], shape)
     }
 
     fn embed(
         ids: IntTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         shape: PackedShape,
     ) -> FloatTensor<Self> {
-        linear::embed(ids, codes, scales, mins, shape)
+        linear::embed(ids, [codes, scales, factors], shape)
     }
 
     fn experts(
         x: FloatTensor<Self>,
         ids: IntTensor<Self>,
         codes: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        mins: FloatTensor<Self>,
+        scales: IntTensor<Self>,
+        factors: IntTensor<Self>,
         experts: ExpertRange,
         shape: PackedShape,
     ) -> FloatTensor<Self> {
-        experts::products(x, ids, [codes, scales, mins], experts, shape)
+        experts::products(x, ids, [codes, scales, factors], experts, shape)
     }
 
     fn route(logits: FloatTensor<Self>, used: usize) -> (IntTensor<Self>, FloatTensor<Self>) {

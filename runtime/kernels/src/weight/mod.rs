@@ -111,35 +111,6 @@ impl Block {
     }
 }
 
-/// Blocks taken apart: `w[i] = scales[i / group] · codes[i] − mins[i / group]` ([`WeightType::group`]) in f32, rounding twice, is what ggml dequantizes, to the bit.
-#[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
-pub(crate) struct Unpacked {
-    /// One code an element: signed for types without mins, 0..=31 for types with.
-    pub(crate) codes: Vec<i8>,
-    /// One a group.
-    pub(crate) scales: Vec<f32>,
-    /// One a group, or empty where the type has none.
-    pub(crate) mins: Vec<f32>,
-}
-
-/// Takes whole blocks of the quantized type `ty` apart; float types are not unpacked.
-#[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
-pub(crate) fn unpack(ty: WeightType, bytes: &[u8]) -> Unpacked {
-    let (len, group) = (ty.block_len(), ty.group());
-    let elements = bytes.len() / ty.block_bytes() * len;
-    let mut out = Unpacked { codes: Vec::with_capacity(elements), scales: Vec::with_capacity(elements / group), mins: Vec::new() };
-    let mut block = Block::new();
-    for bytes in bytes.chunks_exact(ty.block_bytes()) {
-        block.read(ty, bytes);
-        out.codes.extend_from_slice(&block.codes[..len]);
-        out.scales.extend((0..len / group).map(|g| block.scale(ty, g)));
-        if ty.has_mins() {
-            out.mins.extend((0..len / group).map(|g| block.min(g)));
-        }
-    }
-    out
-}
-
 impl WeightType {
     /// Every supported type.
     pub const ALL: [Self; 13] = [

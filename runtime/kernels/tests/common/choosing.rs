@@ -178,8 +178,8 @@ pub(crate) fn draws_follow_the_distribution(device: &Device) {
     for (index, probability) in probabilities.iter().enumerate() {
         row[index * 2600 + 5] = probability.ln() + 3.0;
     }
-    let asks = |draws: usize| (0..draws).map(|draw| Rule { temperature: 1.0, uniform: (draw as f64 + 0.5) / draws as f64, ..GREEDY });
-    let answers = choose(&vec![row; 100], asks(100).map(Ask::Token).collect(), device);
+    let rule = |draw: u32| Rule { temperature: 1.0, uniform: (f64::from(draw) + 0.5) / 100.0, ..GREEDY };
+    let answers = choose(&vec![row; 100], (0..100).map(|draw| Ask::Token(rule(draw))).collect(), device);
     for (index, probability) in probabilities.iter().enumerate() {
         let token = Answer::Token(Some((index * 2600 + 5) as u32));
         let count = answers.iter().filter(|answer| **answer == token).count();
