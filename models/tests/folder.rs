@@ -37,8 +37,8 @@ fn are_the_same(name: &str, twins: &Twins) {
     let want = of_gguf(twins, &tokens);
     let spread = want.concat().iter().fold(0.0_f32, |max, v| max.max(v.abs()));
     assert!(spread > 0.5, "the logits tell nothing");
-    assert!(logits(&*open(&twins.write(name), None).network, &tokens) == want, "{name}: in one file");
-    assert!(logits(&*open(&twins.write_sharded(name, 5), None).network, &tokens) == want, "{name}: in shards");
+    assert!(logits(support::decoder(&open(&twins.write(name), None)), &tokens) == want, "{name}: in one file");
+    assert!(logits(support::decoder(&open(&twins.write_sharded(name, 5), None)), &tokens) == want, "{name}: in shards");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn qwens_and_phis_are_their_ggufs_twins_to_the_bit() {
     // A fused matrix is quantized whole and then taken apart.
     let twins = plain("phi3", "F32");
     let (folder, tokens) = (twins.write("phi3-quantized"), tokens(20));
-    assert!(divergence(&of_gguf(&twins, &tokens), &logits(&*open(&folder, Some(Quantization::Q8_0)).network, &tokens)) < 0.01);
+    assert!(divergence(&of_gguf(&twins, &tokens), &logits(support::decoder(&open(&folder, Some(Quantization::Q8_0))), &tokens)) < 0.01);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn quantized_weights_stay_near_and_become_small() {
     let whole = Folder::open(folder.path(), None).unwrap().weight_bytes();
     let mut last = 0.0;
     for (quantize, bound, bits) in [(Quantization::Q8_0, 0.006, 8.6), (Quantization::Q4K, 0.2, 5.6)] {
-        let got = logits(&*open(&folder, Some(quantize)).network, &tokens);
+        let got = logits(support::decoder(&open(&folder, Some(quantize))), &tokens);
         let kl = divergence(&want, &got);
         eprintln!("{quantize}: KL {kl:.6}");
         assert!(kl > last && kl < bound, "{quantize}: KL {kl}");
@@ -89,7 +89,7 @@ fn quantized_weights_stay_near_and_become_small() {
     let narrow = llama("F32", 32, false);
     let folder = narrow.write("narrow");
     let (tokens, want) = (&tokens[..20], of_gguf(&narrow, &tokens[..20]));
-    assert!(divergence(&want, &logits(&*open(&folder, Some(Quantization::Q4K)).network, tokens)) < 0.05);
+    assert!(divergence(&want, &logits(support::decoder(&open(&folder, Some(Quantization::Q4K))), tokens)) < 0.05);
 }
 
 #[test]

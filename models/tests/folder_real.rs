@@ -101,11 +101,11 @@ fn smollm2_in_bf16_is_its_ggufs_twin() {
     same_tokens(&real, &model, &twin, 0);
     let tokens = model.tokenizer.encode(TEXT, true, true).unwrap();
     assert_eq!(tokens, twin.tokenizer.encode(TEXT, true, true).unwrap());
-    let want = logits(&*twin.network, &tokens);
-    assert!(logits(&*model.network, &tokens) == want, "the logits are others");
+    let want = logits(support::decoder(&twin), &tokens);
+    assert!(logits(support::decoder(&model), &tokens) == want, "the logits are others");
     drop((model, twin));
     for (quantize, bound) in [(Quantization::Q8_0, 0.006), (Quantization::Q4K, 0.07)] {
-        let kl = divergence(&want, &logits(&*real.open(Some(quantize)).network, &tokens));
+        let kl = divergence(&want, &logits(support::decoder(&real.open(Some(quantize))), &tokens));
         eprintln!("{quantize}: KL {kl:.6}");
         assert!(kl < bound, "{quantize}: KL {kl}");
     }
@@ -118,5 +118,5 @@ fn gemma_3_in_f16_is_its_ggufs_twin() {
     same_tokens(&real, &model, &twin, 20);
     let tokens = model.tokenizer.encode(TEXT, true, true).unwrap();
     assert_eq!(tokens, twin.tokenizer.encode(TEXT, true, true).unwrap());
-    assert!(logits(&*model.network, &tokens) == logits(&*twin.network, &tokens), "the logits are others");
+    assert!(logits(support::decoder(&model), &tokens) == logits(support::decoder(&twin), &tokens), "the logits are others");
 }

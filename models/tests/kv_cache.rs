@@ -17,7 +17,7 @@ const WORST: f64 = 2e-2;
 /// The logits after each of the tokens from `from` on, computed in chunks that end at `ends`.
 fn logits(model: &Model, ty: KvType, tokens: &[u32], ends: &[usize], from: usize) -> Vec<f32> {
     let device = Device::flex();
-    let network = &*model.network;
+    let network = support::decoder(&model);
     let blocks = tokens.len().div_ceil(KvCache::BLOCK_LEN) as u32;
     let mut cache = KvCache::of_type(ty, network.kv_shape(), blocks as usize, &device).unwrap();
     let (mut start, mut all) = (0, Vec::new());

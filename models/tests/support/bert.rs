@@ -8,7 +8,7 @@ pub fn embedding(gguf: &Gguf<'_>, tokens: &[u32]) -> Vec<f64> {
     let tensor = |name: &str| {
         let info = &gguf.tensors[name];
         let mut values = vec![0.0; info.dimensions.iter().product::<u64>() as usize];
-        info.ty.dequantize(gguf.tensor_bytes(info), &mut values);
+        info.ty.dequantize(&gguf.tensor_bytes(info), &mut values);
         values.into_iter().map(f64::from).collect::<Vec<_>>()
     };
     let width = size("embedding_length");

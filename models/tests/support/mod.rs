@@ -140,3 +140,11 @@ impl Random {
         (0..12).map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32).sum::<f32>() - 6.0
     }
 }
+
+/// The network of a model that continues sequences.
+pub fn decoder(model: &hearth_models::Model) -> &dyn hearth_models::arch::Network {
+    match &model.network {
+        hearth_models::arch::AnyNetwork::Decoder(network) => network.as_ref(),
+        hearth_models::arch::AnyNetwork::Encoder(_) => panic!("the model embeds"),
+    }
+}

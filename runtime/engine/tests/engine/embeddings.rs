@@ -76,7 +76,7 @@ async fn many_at_once_each_get_their_own() {
 async fn what_a_step_computes_is_bounded() {
     let engine = hearth_engine::Engine::start(options()).unwrap();
     let (model, control) = toy::model(1024, None);
-    let generator = engine.add_loaded("toy", model).unwrap();
+    let generator = engine.add_loaded("toy", model, None).unwrap();
     let (embedder, watch) = encoder::add(&engine);
     control.allow(1);
     // The generation's first step is computed, its second stops; behind it wait sequences longer than a step has rows.
@@ -153,7 +153,7 @@ async fn a_dropped_call_can_be_waited_for_again() {
 async fn what_does_not_fit_the_model_is_refused_with_what_would() {
     let (engine, embedder, _) = encoder::engine(options());
     let (model, _) = toy::model(1024, None);
-    let generator = engine.add_loaded("toy", model).unwrap();
+    let generator = engine.add_loaded("toy", model, None).unwrap();
     let invalid = ErrorKind::InvalidRequest;
     refused(
         start(&mut context(&embedder), &greedy("Hi", 3)).await,

@@ -93,7 +93,7 @@ pub(crate) fn add(engine: &Engine) -> (Graph, Arc<Watch>) {
     let network = AnyNetwork::Encoder(Box::new(ToyEncoder(watch.clone())));
     let tokenizer = Tokenizer::from_gguf(&Gguf::parse(&toy::gguf()).unwrap()).unwrap();
     let model = Model { network, tokenizer, template: None, context_length: CONTEXT };
-    (engine.add_loaded("embedder", model).unwrap(), watch)
+    (engine.add_loaded("embedder", model, None).unwrap(), watch)
 }
 
 /// An engine that serves it alone.

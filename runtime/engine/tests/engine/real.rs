@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::client::{context, generate, logits, wait_for};
 
 /// The model's file. Without it a test is skipped, but not where everything must be there.
-fn model() -> Option<PathBuf> {
+pub(crate) fn model() -> Option<PathBuf> {
     let folder = std::env::var_os("HEARTH_TEST_DATA")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/test-data")), PathBuf::from);
     let path = folder.join("smollm2.gguf");
