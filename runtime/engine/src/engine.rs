@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use hearth_kernels::KvType;
 use hearth_models::Model;
 use tokio::sync::oneshot;
 
