@@ -158,7 +158,13 @@ impl<const DOT: bool> Simd for Neon<DOT> {
 unsafe fn dot(mut sum: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int32x4_t {
     // SAFETY: computes with these registers alone, by an instruction of the features above.
     unsafe {
-        asm!("sdot {sum:v}.4s, {codes:v}.16b, {x:v}.16b", sum = inout(vreg) sum, codes = in(vreg) codes, x = in(vreg) x, options(pure, nomem, nostack, preserves_flags));
+        asm!(
+            "sdot {sum:v}.4s, {codes:v}.16b, {x:v}.16b",
+            sum = inout(vreg) sum,
+            codes = in(vreg) codes,
+            x = in(vreg) x,
+            options(pure, nomem, nostack, preserves_flags)
+        );
     }
     sum
 }
