@@ -42,7 +42,8 @@ impl Drop for Made {
 fn ask(shape: Shape, model: &Path, flags: &[&str]) -> (String, String) {
     let server = Server::start(shape, model, &[&["--context", "512"], flags].concat());
     let models = request(server.address, "GET", "/v1/models", None).expect("an answer").json();
-    let messages = json!([{"role": "user", "content": "What is the capital of France?"}]);
+    // With the template's own system message this model answers in made-up French, here as in llama.cpp.
+    let messages = json!([{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "What is the capital of France?"}]);
     let body = json!({"messages": messages, "max_tokens": 24, "temperature": 0}).to_string();
     let answer = request(server.address, "POST", "/v1/chat/completions", Some(body.as_bytes())).expect("an answer").json();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
