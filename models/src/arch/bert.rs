@@ -142,7 +142,7 @@ fn split(rows: &Tensor<2>, lengths: &[usize]) -> impl Iterator<Item = Tensor<2>>
     let mut from = 0;
     lengths.iter().map(move |&length| {
         from += length;
-        rows.clone().slice([from - length..from])
+        rows.clone().slice(from - length..from)
     })
 }
 
@@ -189,8 +189,8 @@ impl Encoder for Bert {
     fn pool(&self, rows: Tensor<2>, lengths: &[usize]) -> Tensor<2> {
         let pooled = split(&rows, lengths).zip(lengths).map(|(rows, &length)| match self.pooling {
             Pooling::Mean => rows.mean_dim(0),
-            Pooling::First => rows.slice([0..1]),
-            Pooling::Last => rows.slice([length - 1..length]),
+            Pooling::First => rows.slice(0..1),
+            Pooling::Last => rows.slice(length - 1..length),
         });
         // The smallest number keeps a row of zeros what it is.
         rms_norm(Tensor::cat(pooled.collect(), 0), &self.unit, f32::MIN_POSITIVE)

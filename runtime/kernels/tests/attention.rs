@@ -192,8 +192,9 @@ fn eight_bits_are_close_to_sixteen() {
             let off = 1.0 / 254.0 + 1.0 / 1024.0;
             let d = f64::from(shape.scale) * q.iter().map(|q| f64::from(q.abs())).sum::<f64>() * k * off;
             let bound = v * off + v * 2.0 * ((2.0 * d).exp() - 1.0);
-            for i in head * shape.head_dim..(head + 1) * shape.head_dim {
-                let (sixteen, eight) = (f64::from(outs[0][i]), f64::from(outs[1][i]));
+            let pairs = outs[0].iter().zip(&outs[1]).enumerate().skip(head * shape.head_dim).take(shape.head_dim);
+            for (i, (&sixteen, &eight)) in pairs {
+                let (sixteen, eight) = (f64::from(sixteen), f64::from(eight));
                 assert!((sixteen - eight).abs() <= bound, "{shape:?} at {i}: {sixteen} and {eight}, more than {bound} apart");
                 squares[0] += (sixteen - eight).powi(2);
                 squares[1] += sixteen.powi(2);

@@ -133,7 +133,8 @@ fn what_is_on_the_grid_is_kept() {
         (WeightType::Q4K, vec![-1.5; 256]),
     ] {
         let error = error_of(ty, &values);
-        assert!(!(error > 1e-3), "{ty:?}: {error}");
+        // Relative to nothing there is no error.
+        assert!(error <= 1e-3 || values.iter().all(|value| *value == 0.0), "{ty:?}: {error}");
     }
 }
 

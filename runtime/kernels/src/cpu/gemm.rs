@@ -100,6 +100,9 @@ fn typed<Q: Quantized>(tiles: &[u8], rows: usize, columns: usize, x: &[f32], spa
     drive(tiles, tile_len, (rows, columns), x.len() / columns, spans, &kernel)
 }
 
+/// A span, the range of its tiles from and to, and where the results go.
+pub(super) type TileKernel<'a> = dyn Fn(Span<'_>, usize, usize, Shared<f32>) + Sync + 'a;
+
 /// Cuts the tiles of each span's weight into tasks and gives `kernel` the span and the range of tiles of each. `m` is the number of rows of activations.
 pub(super) fn drive(
     tiles: &[u8],
@@ -107,7 +110,7 @@ pub(super) fn drive(
     (rows, columns): (usize, usize),
     m: usize,
     spans: &[Span<'_>],
-    kernel: &(dyn Fn(Span<'_>, usize, usize, Shared<f32>) + Sync),
+    kernel: &TileKernel<'_>,
 ) -> Vec<f32> {
     let count = rows.div_ceil(ROWS);
     let places = spans.iter().map(|span| span.places.len()).sum::<usize>();

@@ -147,7 +147,7 @@ pub(super) fn write(ty: KvType, (k, v): (&[f32], &[f32]), (keys, values): (&mut 
 fn quantize(x: &[f32], block: &mut [f16], position: usize, place: impl Fn(usize) -> usize) {
     let (codes, scales) = block.split_at_mut(x.len() * BLOCK / size_of::<f16>());
     // SAFETY: two i8 for each f16, which are any bytes.
-    let codes = unsafe { std::slice::from_raw_parts_mut(codes.as_mut_ptr().cast::<i8>(), codes.len() * size_of::<f16>()) };
+    let codes = unsafe { std::slice::from_raw_parts_mut(codes.as_mut_ptr().cast::<i8>(), size_of_val(codes)) };
     for (group, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
         let scale = scale(x);
         let step = from_f16(scale);

@@ -222,7 +222,7 @@ fn route_kernel(logits: &[f32], ids: &mut [i32], weights: &mut [f32], rows: u32,
     if unit == 0u32 {
         for choice in 0..used {
             let at = (row * used + choice) as usize;
-            weights[at] = weights[at] / total;
+            weights[at] /= total;
         }
     }
 }

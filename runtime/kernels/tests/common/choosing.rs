@@ -153,7 +153,7 @@ pub(crate) fn strange_rows_have_a_highest(device: &Device) {
         let kept = Rule { temperature: 1.0, top_p: 0.0, min_p: 0.5, ..GREEDY };
         for rule in [GREEDY, sharp, first, kept] {
             let what = format!("{:?}, {rule:?}", &row[..row.len().min(4)]);
-            assert_eq!(choose(&[row.clone()], vec![Ask::Token(rule)], device), [Answer::Token(want)], "{what}");
+            assert_eq!(choose(std::slice::from_ref(&row), vec![Ask::Token(rule)], device), [Answer::Token(want)], "{what}");
         }
     }
 }
