@@ -42,8 +42,8 @@ impl Drop for Made {
 fn ask(shape: Shape, model: &Path, flags: &[&str]) -> (String, String) {
     let server = Server::start(shape, model, &[&["--context", "512"], flags].concat());
     let models = request(server.address, "GET", "/v1/models", None).expect("an answer").json();
-    // With the template's own system message this model answers in made-up French, here as in llama.cpp.
-    let messages = json!([{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "What is the capital of France?"}]);
+    // Its answer does not hang by a thread: of capitals this model talks in made-up French where a logit is a little off, here as in llama.cpp.
+    let messages = json!([{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "Who wrote Hamlet?"}]);
     let body = json!({"messages": messages, "max_tokens": 24, "temperature": 0}).to_string();
     let answer = request(server.address, "POST", "/v1/chat/completions", Some(body.as_bytes())).expect("an answer").json();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
@@ -57,9 +57,9 @@ fn a_folder_answers_as_its_gguf_does_in_both_shapes() {
     for shape in Shape::ALL {
         assert_eq!(ask(shape, &made.folder(), &[]), ("SmolLM2-0.1B".to_owned(), want.clone()), "{shape:?}");
     }
-    // Fewer bits are too much for so small a model to know its capitals by: how near they stay is measured on its logits, in hearth-models.
+    assert!(want.contains("Shakespeare"), "{want}");
     for shape in Shape::ALL {
         let (_, text) = ask(shape, &made.folder(), &["--quantize", "q8_0"]);
-        assert!(text.contains("Paris"), "{shape:?}: {text}");
+        assert!(text.contains("Shakespeare"), "{shape:?}: {text}");
     }
 }
