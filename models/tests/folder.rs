@@ -60,7 +60,7 @@ fn gemmas_are_their_ggufs_twins_to_the_bit() {
 
 #[test]
 fn qwens_and_phis_are_their_ggufs_twins_to_the_bit() {
-    for (architecture, dtype) in [("qwen2", "BF16"), ("qwen3", "F32"), ("phi3", "F16")] {
+    for (architecture, dtype) in [("qwen2", "BF16"), ("qwen3", "F32"), ("qwen3moe", "BF16"), ("phi3", "F16")] {
         are_the_same(architecture, &plain(architecture, dtype));
     }
     // A fused matrix is quantized whole and then taken apart.

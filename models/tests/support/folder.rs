@@ -72,6 +72,24 @@ impl Twins {
         self.add(theirs, ours, &[rows, columns], 0.0, 1.5 / (columns as f32).sqrt(), |values| values);
     }
 
+    /// Matrices of experts, which a GGUF has one after another.
+    fn experts(&mut self, theirs: impl Fn(usize) -> String, ours: &str, [count, rows, columns]: [usize; 3]) {
+        let mut all = vec![];
+        for expert in 0..count {
+            let values: Vec<f32> = (0..rows * columns).map(|_| 1.5 / (columns as f32).sqrt() * self.random.normal()).collect();
+            let (bytes, values) = stored(self.dtype, &values);
+            self.tensors.push(Tensor { name: theirs(expert), dtype: self.dtype, shape: vec![rows, columns], bytes });
+            all.extend(values);
+        }
+        let ty = match self.dtype {
+            "F16" => 1,
+            "BF16" => 30,
+            _ => 0,
+        };
+        let dimensions = [columns, rows, count].map(|d| d as u64);
+        self.gguf = std::mem::take(&mut self.gguf).tensor(ours, &dimensions, ty, &stored(self.dtype, &all).0);
+    }
+
     /// Rows of heads that llama's GGUFs have in another order.
     fn heads(&mut self, theirs: &str, ours: &str, heads: usize, head: usize, columns: usize) {
         let interleave = |values: Vec<f32>| {
@@ -224,10 +242,10 @@ pub fn llama(dtype: &'static str, width: usize, with_extras: bool) -> Twins {
     twins
 }
 
-/// A plain decoder of two layers whose heads keep their order: `qwen2` with biases and YaRN, `qwen3` with norms on its heads, `phi3` with fused matrices, LongRoPE and a
+/// A plain decoder of two layers whose heads keep their order: `qwen2` with biases and YaRN, `qwen3` with norms on its heads, `qwen3moe` with experts besides, `phi3` with fused matrices, LongRoPE and a
 /// part of each head rotated.
 pub fn plain(architecture: &str, dtype: &'static str) -> Twins {
-    let (width, hidden, heads, kv_heads, head) = (64, 96, 4, 2, if architecture == "qwen3" { 24 } else { 16 });
+    let (width, hidden, heads, kv_heads, head) = (64, 96, 4, 2, if architecture.starts_with("qwen3") { 24 } else { 16 });
     let key = |name: &str| format!("{architecture}.{name}");
     let mut config = json!({
         "hidden_act": "silu", "hidden_size": width, "intermediate_size": hidden, "num_hidden_layers": 2, "num_attention_heads": heads,
@@ -251,10 +269,22 @@ pub fn plain(architecture: &str, dtype: &'static str) -> Twins {
             gguf = gguf.str("qwen2.rope.scaling.type", "yarn").f32("qwen2.rope.scaling.factor", 4.0);
             gguf = gguf.u32("qwen2.rope.scaling.original_context_length", 16);
         }
-        "qwen3" => {
+        "qwen3" | "qwen3moe" => {
             config["architectures"] = json!(["Qwen3ForCausalLM"]);
             config["head_dim"] = json!(head);
-            gguf = gguf.u32("qwen3.attention.key_length", head as u32).u32("qwen3.attention.value_length", head as u32);
+            gguf = gguf.u32(&key("attention.key_length"), head as u32).u32(&key("attention.value_length"), head as u32);
+            if architecture == "qwen3moe" {
+                config["architectures"] = json!(["Qwen3MoeForCausalLM"]);
+                for (name, theirs, number) in [
+                    ("expert_count", "num_experts", 5),
+                    ("expert_used_count", "num_experts_per_tok", 2),
+                    ("expert_feed_forward_length", "moe_intermediate_size", 32),
+                ] {
+                    config[theirs] = json!(number);
+                    gguf = gguf.u32(&key(name), number);
+                }
+                config["norm_topk_prob"] = json!(true);
+            }
         }
         _ => {
             let (long, short): (Vec<f32>, Vec<f32>) = ((0..6).map(|i| 2.0 + i as f32).collect(), vec![1.25; 6]);
@@ -280,14 +310,24 @@ pub fn plain(architecture: &str, dtype: &'static str) -> Twins {
         twins.add(&theirs("input_layernorm.weight"), &ours("attn_norm.weight"), &[width], 1.0, 0.3, same);
         twins.add(&theirs("post_attention_layernorm.weight"), &ours("ffn_norm.weight"), &[width], 1.0, 0.3, same);
         twins.matrix(&theirs("self_attn.o_proj.weight"), &ours("attn_output.weight"), width, heads * head);
-        twins.matrix(&theirs("mlp.down_proj.weight"), &ours("ffn_down.weight"), width, hidden);
+        if architecture == "qwen3moe" {
+            twins.matrix(&theirs("mlp.gate.weight"), &ours("ffn_gate_inp.weight"), 5, width);
+            for (part, rows, columns) in [("gate", 32, width), ("up", 32, width), ("down", width, 32)] {
+                let theirs = |expert| theirs(&format!("mlp.experts.{expert}.{part}_proj.weight"));
+                twins.experts(theirs, &ours(&format!("ffn_{part}_exps.weight")), [5, rows, columns]);
+            }
+        } else {
+            twins.matrix(&theirs("mlp.down_proj.weight"), &ours("ffn_down.weight"), width, hidden);
+        }
         if architecture == "phi3" {
             twins.matrix(&theirs("self_attn.qkv_proj.weight"), &ours("attn_qkv.weight"), (heads + 2 * kv_heads) * head, width);
             twins.matrix(&theirs("mlp.gate_up_proj.weight"), &ours("ffn_up.weight"), 2 * hidden, width);
             continue;
         }
-        twins.matrix(&theirs("mlp.gate_proj.weight"), &ours("ffn_gate.weight"), hidden, width);
-        twins.matrix(&theirs("mlp.up_proj.weight"), &ours("ffn_up.weight"), hidden, width);
+        if architecture != "qwen3moe" {
+            twins.matrix(&theirs("mlp.gate_proj.weight"), &ours("ffn_gate.weight"), hidden, width);
+            twins.matrix(&theirs("mlp.up_proj.weight"), &ours("ffn_up.weight"), hidden, width);
+        }
         for (part, heads) in [("q", heads), ("k", kv_heads), ("v", kv_heads)] {
             let (a, b) = (theirs(&format!("self_attn.{part}_proj")), ours(&format!("attn_{part}")));
             twins.matrix(&format!("{a}.weight"), &format!("{b}.weight"), heads * head, width);

@@ -205,7 +205,8 @@ impl Figures {
 }
 
 fn failures(level: &Value) -> f64 {
-    level["errors"].as_object().map_or(0.0, |kinds| kinds.values().filter_map(Value::as_f64).sum())
+    // From 0: an empty sum of floats is -0.
+    level["errors"].as_object().map_or(0.0, |kinds| kinds.values().filter_map(Value::as_f64).fold(0.0, |sum, count| sum + count))
 }
 
 /// That every request of a level got its answer.
