@@ -100,7 +100,12 @@ impl Network for Toy {
 
     fn forward(&self, batch: &Batch, _step: &Step, _cache: &mut KvCache) -> Tensor<2> {
         self.control.wait();
-        self.control.rows.lock().unwrap().push(batch.tokens.len());
+        let mut rows = self.control.rows.lock().unwrap();
+        // A soak's memory must not be what the test itself remembers.
+        if rows.len() < 1 << 16 {
+            rows.push(batch.tokens.len());
+        }
+        drop(rows);
         assert!(!batch.tokens.contains(&token(PANICS)), "the toy was told to panic");
         let mut slots = self.slots.lock().unwrap();
         let slot = |row: usize, position: u32| {

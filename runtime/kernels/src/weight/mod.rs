@@ -170,6 +170,7 @@ impl WeightType {
     }
 
     /// Whether a group has a minimum besides its scale.
+    #[cfg(feature = "wgpu")]
     pub(crate) fn has_mins(self) -> bool {
         matches!(self, Self::Q4_1 | Self::Q5_1 | Self::Q2K | Self::Q4K | Self::Q5K)
     }
