@@ -8,11 +8,11 @@ use std::{
 /// Which version answers.
 pub(crate) const FINGERPRINT: &str = concat!("hearth-", env!("CARGO_PKG_VERSION"));
 
-/// A name that no other answer has: `chatcmpl-` and 128 random bits. They come from the keys of the standard library's hasher, which the system seeds: good enough for a
-/// name, not for a secret.
-pub(crate) fn completion_id() -> String {
+/// A name that no other has: `prefix` and 128 random bits. They come from the keys of the standard library's hasher, which the system seeds: good enough for a name, not
+/// for a secret.
+pub(crate) fn random(prefix: &str) -> String {
     let random = || RandomState::new().hash_one(());
-    format!("chatcmpl-{:016x}{:016x}", random(), random())
+    format!("{prefix}{:016x}{:016x}", random(), random())
 }
 
 /// Unix time in seconds.

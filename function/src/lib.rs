@@ -1,19 +1,21 @@
-//! The chat service: routes, OpenAI's wire types, streaming, the chat page. One handler for both shapes; it cannot tell where it runs.
+//! The chat service: routes, the APIs' wire types, streaming, the chat page. One handler for both shapes; it cannot tell where it runs.
 //!
 //! What it needs of the world are ports (traits): [`ports::Nn`], [`ports::Settings`]. A host implements them; as a wasm component `wasm.rs` does, over wasi-nn and Spin's
 //! variables. Never here: wasmtime, Burn, tokio, sockets; `cfg(target_family = "wasm")` stands below and nowhere else.
 
 pub mod body;
-mod completions;
+pub mod generate;
 mod ident;
 mod models;
 mod nn;
+pub mod openai;
+mod openapi;
 mod page;
 pub mod ports;
+mod receive;
 mod respond;
 mod routes;
 mod settings;
-mod stream;
 pub mod wire;
 
 #[cfg(target_family = "wasm")]

@@ -1,17 +1,12 @@
-//! Which models there are: `GET /v1/models`, `GET /v1/models/{id}`, the choice of one for a chat, and `GET /health`, which asks whether the default is there.
+//! Which models there are, and the choice of one for a request; `GET /health` asks whether the default is there.
 
 use http::{Response, StatusCode};
 
 use crate::{
-    Body, ident, nn,
+    Body, nn,
     ports::{Nn, Ports, Settings},
     respond, settings,
-    wire::{
-        ApiError,
-        chat::quoted,
-        error::ErrorType,
-        models::{Model, Models},
-    },
+    wire::{ApiError, error::ErrorType, table::quoted},
 };
 
 /// The models that are served, the default first.
@@ -19,8 +14,15 @@ pub(crate) async fn served<S: Settings>(settings: &S) -> Vec<String> {
     settings::names(settings, "models").await
 }
 
-/// The model for a chat that asks for `wanted`.
-pub(crate) fn choose(served: &[String], wanted: Option<&str>) -> Result<String, ApiError> {
+/// The model that a request asks for by name, or the default, with its name.
+pub(crate) async fn load<P: Ports>(ports: &P, wanted: Option<&str>) -> Result<(String, <P::Nn as Nn>::Graph), ApiError> {
+    let served = served(ports.settings()).await;
+    let model = choose(&served, wanted)?;
+    let graph = ports.nn().load_by_name(&model).await.map_err(|error| describe(nn::api_error(&error), &model, &served))?;
+    Ok((model, graph))
+}
+
+fn choose(served: &[String], wanted: Option<&str>) -> Result<String, ApiError> {
     match wanted {
         None => served.first().cloned().ok_or_else(none_configured),
         // With no list the host alone knows what there is.
@@ -30,7 +32,7 @@ pub(crate) fn choose(served: &[String], wanted: Option<&str>) -> Result<String, 
 }
 
 /// An error of loading `model`, in this service's words where they say more than the host's.
-pub(crate) fn describe(error: ApiError, model: &str, served: &[String]) -> ApiError {
+fn describe(error: ApiError, model: &str, served: &[String]) -> ApiError {
     match error.code {
         Some("model_not_found") => not_found(model, served),
         Some("loading") => ApiError { message: "Loading model".to_owned(), ..error },
@@ -38,7 +40,8 @@ pub(crate) fn describe(error: ApiError, model: &str, served: &[String]) -> ApiEr
     }
 }
 
-fn not_found(name: &str, served: &[String]) -> ApiError {
+/// 404 for a model that is not served.
+pub(crate) fn not_found(name: &str, served: &[String]) -> ApiError {
     let others = match served {
         [] => String::new(),
         names => format!(" The models here are: {}.", names.join(", ")),
@@ -53,34 +56,9 @@ fn none_configured() -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Unavailable, message).code("no_model")
 }
 
-/// `GET /v1/models`
-pub(crate) async fn list<P: Ports>(ports: P) -> Response<Body> {
-    let created = ident::now();
-    let data = served(ports.settings()).await.into_iter().map(|name| Model::new(name, created)).collect();
-    respond::json(StatusCode::OK, serde_json::to_string(&Models { object: "list", data }).unwrap_or_default())
-}
-
-/// `GET /v1/models/{id}`
-pub(crate) async fn one<P: Ports>(ports: P, name: String) -> Result<Response<Body>, ApiError> {
-    let served = served(ports.settings()).await;
-    if !served.contains(&name) {
-        return Err(not_found(&name, &served));
-    }
-    let model = Model::new(name, ident::now());
-    Ok(respond::json(StatusCode::OK, serde_json::to_string(&model).unwrap_or_default()))
-}
-
 /// `GET /health`: 200 once the default model can answer. The 503 is llama.cpp's, number and all, which load balancers' and clients' checks know.
-pub(crate) async fn health<P: Ports>(ports: P) -> Response<Body> {
-    let served = served(ports.settings()).await;
-    let state = match served.first() {
-        None => Err(none_configured()),
-        Some(model) => match ports.nn().load_by_name(model).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(describe(nn::api_error(&error), model, &served)),
-        },
-    };
-    let Err(error) = state else { return respond::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()) };
+pub(crate) async fn health<P: Ports>(ports: &P) -> Response<Body> {
+    let Err(error) = load(ports, None).await else { return respond::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()) };
     let document = serde_json::json!({"error": {"message": error.message, "type": ErrorType::Unavailable, "code": 503}});
     ApiError { status: StatusCode::SERVICE_UNAVAILABLE, ..error }.response_with(document.to_string())
 }

@@ -1,120 +1,54 @@
-//! wasi-nn's generate mode (`docs/wasi-nn.md`): the request that a context is given, the chunks that it returns, and what its errors mean in HTTP.
+//! wasi-nn as this service uses it (`docs/wasi-nn.md`): documents in, tensors by name out, and what its errors mean in HTTP.
 
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     ports::{Context, NnError, Tensor, TensorType},
-    wire::{ApiError, ChatRequest, chat::Sampling, completion::Usage, error::ErrorType, message::Message},
+    wire::{ApiError, error::ErrorType},
 };
 
-/// The document of the first compute.
-#[derive(Serialize)]
-struct Request<'a> {
-    messages: &'a [Message],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    template: Option<&'a Map<String, Value>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    stop: &'a [String],
-    ignore_end: bool,
-    sampling: Draw,
-}
+/// Tensors with their names.
+pub(crate) type Tensors = Vec<(String, Tensor)>;
 
-#[derive(Serialize)]
-struct Draw {
-    temperature: f64,
-    top_k: u32,
-    top_p: f64,
-    min_p: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seed: Option<u64>,
-    repeat_penalty: f64,
-    frequency_penalty: f64,
-    presence_penalty: f64,
-}
-
-impl From<&Sampling> for Draw {
-    fn from(sampling: &Sampling) -> Self {
-        let &Sampling { temperature, top_p, top_k, min_p, seed, repeat_penalty, frequency_penalty, presence_penalty } = sampling;
-        Self { temperature, top_k, top_p, min_p, seed, repeat_penalty, frequency_penalty, presence_penalty }
-    }
-}
-
-/// The document of the last chunk.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Ending {
-    pub(crate) finish_reason: String,
-    usage: Counts,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-struct Counts {
-    prompt_tokens: u64,
-    #[serde(default)]
-    cached_tokens: u64,
-    completion_tokens: u64,
-}
-
-impl Ending {
-    /// The counts as OpenAI's.
-    pub(crate) fn usage(&self) -> Usage {
-        let Counts { prompt_tokens, cached_tokens, completion_tokens } = self.usage;
-        Usage::new(prompt_tokens, cached_tokens, completion_tokens)
-    }
-}
-
-/// What one compute returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Chunk {
-    pub(crate) text: String,
-    /// In the last chunk.
-    pub(crate) ending: Option<Ending>,
-}
-
-/// The first compute of a generation: returns when the first text is there.
-pub(crate) async fn start<C: Context>(context: &mut C, request: &ChatRequest) -> Result<Chunk, ApiError> {
-    let ChatRequest { messages, max_tokens, stop, ignore_end, sampling, template, .. } = request;
-    let document = Request {
-        messages,
-        template: template.as_ref(),
-        max_tokens: *max_tokens,
-        stop,
-        ignore_end: *ignore_end,
-        sampling: sampling.into(),
-    };
-    let data = serde_json::to_vec(&document).map_err(|error| internal(format!("The request could not be written: {error}.")))?;
+/// The inputs that carry a request's document.
+pub(crate) fn document(request: &impl Serialize) -> Result<Tensors, ApiError> {
+    let data = serde_json::to_vec(request).map_err(|error| internal(format!("The request could not be written: {error}.")))?;
     let dimensions = vec![u32::try_from(data.len()).map_err(|_| internal("The request is larger than a tensor can be."))?];
-    compute(context, vec![("request".to_owned(), Tensor { dimensions, ty: TensorType::U8, data })]).await
+    Ok(vec![("request".to_owned(), Tensor { dimensions, ty: TensorType::U8, data })])
 }
 
-/// A further compute.
-pub(crate) async fn next<C: Context>(context: &mut C) -> Result<Chunk, ApiError> {
-    compute(context, Vec::new()).await
+/// One compute.
+pub(crate) async fn compute<C: Context>(context: &mut C, inputs: Tensors) -> Result<Outputs, ApiError> {
+    context.compute(inputs).await.map(Outputs).map_err(|error| api_error(&error))
 }
 
-async fn compute<C: Context>(context: &mut C, inputs: Vec<(String, Tensor)>) -> Result<Chunk, ApiError> {
-    let outputs = context.compute(inputs).await.map_err(|error| api_error(&error))?;
-    let mut chunk = Chunk { text: String::new(), ending: None };
-    for (name, tensor) in outputs {
-        match name.as_str() {
-            "text" => {
-                chunk.text = String::from_utf8(tensor.data).map_err(|_| internal("The model's text is not whole UTF-8 characters."))?
-            }
-            "result" => {
-                let ending = serde_json::from_slice(&tensor.data)
-                    .map_err(|error| internal(format!("The model's result cannot be read: {error}.")))?;
-                chunk.ending = Some(ending);
-            }
-            // `tokens`, and what later versions of the contract add.
-            _ => {}
-        }
+/// What a compute returned. Outputs that nobody takes are those of later versions of the contract.
+#[derive(Debug)]
+pub(crate) struct Outputs(Tensors);
+
+impl Outputs {
+    /// The output of this name.
+    fn take(&mut self, name: &str) -> Option<Tensor> {
+        let index = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(index).1)
     }
-    Ok(chunk)
+
+    /// A text.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        let Some(tensor) = self.take(name) else { return Ok(None) };
+        String::from_utf8(tensor.data).map(Some).map_err(|_| internal(format!("The model's {name} is not whole UTF-8 characters.")))
+    }
+
+    /// A document.
+    pub(crate) fn json<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
+        let Some(tensor) = self.take(name) else { return Ok(None) };
+        serde_json::from_slice(&tensor.data).map(Some).map_err(|error| internal(format!("The model's {name} cannot be read: {error}.")))
+    }
 }
 
-fn internal(message: impl Into<String>) -> ApiError {
+/// 500: the model's side broke the contract, or this one did.
+pub(crate) fn internal(message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Server, message).code("internal")
 }
 

@@ -27,6 +27,12 @@ pub(crate) fn json(status: StatusCode, document: String) -> Response<Body> {
     full(status, "application/json", document)
 }
 
+/// 200 with a document.
+pub(crate) fn document(document: &impl serde::Serialize) -> Response<Body> {
+    // Writing plain structs to memory cannot fail.
+    json(StatusCode::OK, serde_json::to_string(document).unwrap_or_default())
+}
+
 /// A stream of server-sent events.
 pub(crate) fn events(body: Body) -> Response<Body> {
     let mut response = Response::new(body);

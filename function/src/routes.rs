@@ -4,39 +4,89 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
 use crate::{
-    Body, completions, models,
+    Body, models, openai, openapi,
     page::{self, Asset},
     ports::Ports,
-    wire::{ApiError, chat::quoted, error::ErrorType},
+    wire::{
+        ApiError,
+        error::ErrorType,
+        table::{Table, quoted},
+    },
 };
+
+/// What is done at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Health,
+    OpenApi,
+    Models,
+    Model,
+    ChatCompletions,
+}
+
+/// What a client may ask, and where. The routes are made from this, and so is OpenAPI's document.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// The first is the one to use; the others are taken too. A last segment in braces stands for any rest of a path.
+    pub(crate) paths: &'static [&'static str],
+    pub(crate) methods: &'static str,
+    pub(crate) action: Action,
+    /// What it does, in a few words.
+    pub(crate) about: &'static str,
+    /// What its body holds.
+    pub(crate) request: Option<&'static Table>,
+}
+
+const GET: &str = "GET, HEAD";
+const POST: &str = "POST";
+
+const fn get(paths: &'static [&'static str], action: Action, about: &'static str) -> Endpoint {
+    Endpoint { paths, methods: GET, action, about, request: None }
+}
+
+const fn post(paths: &'static [&'static str], action: Action, about: &'static str, request: &'static Table) -> Endpoint {
+    Endpoint { paths, methods: POST, action, about, request: Some(request) }
+}
+
+/// All that there is beside the page.
+pub(crate) static ENDPOINTS: [Endpoint; 5] = [
+    post(&["/v1/chat/completions"], Action::ChatCompletions, "Continue a chat", &openai::chat::TABLE),
+    get(&["/v1/models"], Action::Models, "The models that are served, the default first"),
+    get(&["/v1/models/{id}"], Action::Model, "One model"),
+    get(&["/health", "/v1/health"], Action::Health, "Whether the default model can answer"),
+    get(&["/openapi.json"], Action::OpenApi, "This API as OpenAPI 3.1"),
+];
 
 enum Route {
     Page(Asset),
-    Health,
-    Models,
-    Model(String),
-    Chat,
+    /// With the rest of the path that stands for its last segment.
+    Api(&'static Endpoint, String),
 }
 
 impl Route {
     fn of(path: &str) -> Option<Self> {
-        match path {
-            "/health" | "/v1/health" => Some(Self::Health),
-            "/v1/models" => Some(Self::Models),
-            "/v1/chat/completions" => Some(Self::Chat),
-            _ => match path.strip_prefix("/v1/models/") {
-                // A model's name may have slashes in it.
-                Some(name) if !name.is_empty() => decode(name).map(Self::Model),
-                _ => page::asset(path).map(Self::Page),
-            },
+        if let Some(asset) = page::asset(path) {
+            return Some(Self::Page(asset));
         }
+        ENDPOINTS.iter().find_map(|endpoint| {
+            let rest = endpoint.paths.iter().find_map(|pattern| rest(pattern, path))?;
+            Some(Self::Api(endpoint, rest))
+        })
     }
 
     fn methods(&self) -> &'static str {
         match self {
-            Self::Chat => "POST",
-            _ => "GET, HEAD",
+            Self::Page(_) => GET,
+            Self::Api(endpoint, _) => endpoint.methods,
         }
+    }
+}
+
+/// What of `path` stands for the last segment of `pattern`, decoded: empty where that has no braces. A model's name may have slashes in it.
+fn rest(pattern: &str, path: &str) -> Option<String> {
+    match pattern.split_once('{') {
+        None => (pattern == path).then(String::new),
+        Some((start, _)) => path.strip_prefix(start).filter(|rest| !rest.is_empty()).and_then(decode),
     }
 }
 
@@ -49,14 +99,25 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
     if !methods.split(", ").any(|method| method == parts.method.as_str()) {
         return not_allowed(&parts.method, path, methods).response();
     }
-    let answer = match route {
-        Route::Page(asset) => Ok(page::get(asset)),
-        Route::Health => Ok(models::health(ports).await),
-        Route::Models => Ok(models::list(ports).await),
-        Route::Model(name) => models::one(ports, name).await,
-        Route::Chat => completions::post(ports, body).await,
-    };
-    answer.unwrap_or_else(|error| error.response())
+    match route {
+        Route::Page(asset) => page::get(asset),
+        Route::Api(endpoint, rest) => act(&ports, endpoint.action, rest, body).await.unwrap_or_else(|error| error.response()),
+    }
+}
+
+async fn act<P: Ports, B: http_body::Body<Data = Bytes>>(
+    ports: &P,
+    action: Action,
+    rest: String,
+    body: B,
+) -> Result<Response<Body>, ApiError> {
+    match action {
+        Action::Health => Ok(models::health(ports).await),
+        Action::OpenApi => Ok(openapi::get()),
+        Action::Models => Ok(openai::list(ports).await),
+        Action::Model => openai::one(ports, rest).await,
+        Action::ChatCompletions => openai::chat::post(ports, body).await,
+    }
 }
 
 fn not_found(method: &Method, path: &str) -> ApiError {

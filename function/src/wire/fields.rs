@@ -1,125 +1,116 @@
-//! An object's fields, taken one by one; every error names the field by its path. `null` is the same as a field that is not there, as in OpenAI's API.
-
-use std::ops::RangeInclusive;
+//! An object's fields, read by the table that it was checked by. What is read has its type, since the check has seen to it; a default comes from the table.
 
 use serde_json::{Map, Value};
 
-use super::ApiError;
+use super::{
+    ApiError,
+    table::{Literal, Table, join, whole},
+};
 
-/// The fields of an object that were not taken yet.
+/// The fields of a checked object that were not taken yet.
+#[derive(Debug)]
 pub(crate) struct Fields {
     map: Map<String, Value>,
+    table: &'static Table,
     path: String,
 }
 
 impl Fields {
-    /// The fields of `value`, which is called `path` in errors; the root's path is empty.
-    pub(crate) fn of(value: Value, path: impl Into<String>) -> Result<Self, ApiError> {
-        let path = path.into();
-        match value {
-            Value::Object(map) => Ok(Self { map, path }),
-            other if path.is_empty() => {
-                Err(ApiError::bad_request(format!("The request body must be a JSON object, but is {}.", kind(&other))))
-            }
-            other => Err(wrong_type(&path, "an object", &other)),
-        }
+    /// Checks a request's body and opens it.
+    pub(crate) fn of(value: Value, table: &'static Table) -> Result<Self, ApiError> {
+        table.check(&value, "")?;
+        Ok(Self::checked(value, table, String::new()))
     }
 
-    /// The path of the field `name`.
+    /// Opens an object within a checked one.
+    pub(crate) fn checked(value: Value, table: &'static Table, path: String) -> Self {
+        let map = if let Value::Object(map) = value { map } else { Map::new() };
+        Self { map, table, path }
+    }
+
+    /// The path of the field `name`, for an error.
     pub(crate) fn path(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        join(&self.path, name)
     }
 
     /// The value of `name`, unless it is absent or null.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
-        self.map.remove(name).filter(|value| !value.is_null())
+        debug_assert!(self.table.open || self.table.field(name).is_some(), "{} has no field {name}", self.table.name);
+        // Not `remove`, which would put the last field in its place: an error names the first that is wrong.
+        self.map.get_mut(name).map(Value::take).filter(|value| !value.is_null())
     }
 
-    pub(crate) fn string(&mut self, name: &str) -> Result<Option<String>, ApiError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(wrong_type(&self.path(name), "a string", &other)),
+    fn default(&self, name: &str) -> Option<Literal> {
+        self.table.field(name)?.default
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        match (self.take(name), self.default(name)) {
+            (Some(Value::String(text)), _) => Some(text),
+            (_, Some(Literal::Text(text))) => Some(text.to_owned()),
+            _ => None,
         }
     }
 
-    pub(crate) fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(value)),
-            Some(other) => Err(wrong_type(&self.path(name), "a boolean", &other)),
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        match (self.take(name), self.default(name)) {
+            (Some(Value::Bool(flag)), _) | (_, Some(Literal::Flag(flag))) => Some(flag),
+            _ => None,
         }
     }
 
-    pub(crate) fn number(&mut self, name: &str, range: RangeInclusive<f64>) -> Result<Option<f64>, ApiError> {
-        let Some(value) = self.take(name) else { return Ok(None) };
+    pub(crate) fn number(&mut self, name: &str) -> Option<f64> {
+        self.take(name).and_then(|value| value.as_f64()).or(match self.default(name) {
+            Some(Literal::Number(number)) => Some(number),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn integer(&mut self, name: &str) -> Option<i128> {
+        self.take(name).and_then(|value| whole(&value)).or(match self.default(name) {
+            Some(Literal::Integer(number)) => Some(number.into()),
+            _ => None,
+        })
+    }
+
+    /// A whole number that its table keeps within 32 bits.
+    pub(crate) fn count(&mut self, name: &str) -> Option<u32> {
+        self.integer(name).and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// The items of an array, each with its path; none where there is no array.
+    pub(crate) fn list(&mut self, name: &str) -> Vec<(String, Value)> {
+        let Some(Value::Array(items)) = self.take(name) else { return Vec::new() };
         let path = self.path(name);
-        let number = value.as_f64().ok_or_else(|| wrong_type(&path, "a number", &value))?;
-        if range.contains(&number) {
-            return Ok(Some(number));
-        }
-        Err(out_of_range(&path, &value, range.start(), range.end()))
+        items.into_iter().enumerate().map(|(index, item)| (format!("{path}[{index}]"), item)).collect()
     }
 
-    /// A whole number; `128.0` is one, as some clients know only floating point.
-    pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i128>) -> Result<Option<i128>, ApiError> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        let path = self.path(name);
-        let Value::Number(number) = &value else { return Err(wrong_type(&path, "an integer", &value)) };
-        let whole = match (number.as_i128(), number.as_f64()) {
-            (Some(whole), _) => whole,
-            // Above 2^53 a float no longer says which integer is meant.
-            (None, Some(float)) if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 => float as i128,
-            _ => return Err(ApiError::parameter(&path, format!("Invalid '{path}': {number} is not an integer.")).code("invalid_type")),
+    /// The strings of an array, or the one string that stands for an array.
+    pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
+        let items = match self.take(name) {
+            Some(Value::Array(items)) => items,
+            Some(item) => vec![item],
+            None => Vec::new(),
         };
-        if range.contains(&whole) {
-            return Ok(Some(whole));
+        items.into_iter().filter_map(|item| if let Value::String(text) = item { Some(text) } else { None }).collect()
+    }
+
+    /// The objects of an array.
+    pub(crate) fn objects(&mut self, name: &str, table: &'static Table) -> impl Iterator<Item = Self> {
+        self.list(name).into_iter().map(move |(path, item)| Self::checked(item, table, path))
+    }
+
+    /// An object within this one.
+    pub(crate) fn object(&mut self, name: &str, table: &'static Table) -> Option<Self> {
+        let value = self.take(name)?;
+        Some(Self::checked(value, table, self.path(name)))
+    }
+
+    /// An object with any names.
+    pub(crate) fn map(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.take(name) {
+            Some(Value::Object(map)) => Some(map),
+            _ => None,
         }
-        Err(out_of_range(&path, &value, range.start(), range.end()))
-    }
-
-    /// Drops fields that are known and change nothing here.
-    pub(crate) fn ignore(&mut self, names: &[&str]) {
-        for name in names {
-            self.map.remove(*name);
-        }
-    }
-
-    /// Refuses what is left and not null.
-    pub(crate) fn refuse_rest(self) -> Result<(), ApiError> {
-        let Some((name, _)) = self.map.iter().find(|(_, value)| !value.is_null()) else { return Ok(()) };
-        let path = shorten(&self.path(name));
-        Err(ApiError::parameter(&path, format!("Unrecognized request argument supplied: {path}.")).code("unknown_parameter"))
-    }
-}
-
-/// 400 for a field of the wrong type.
-pub(crate) fn wrong_type(path: &str, expected: &str, got: &Value) -> ApiError {
-    ApiError::parameter(path, format!("Invalid type for '{path}': expected {expected}, but got {} instead.", kind(got)))
-        .code("invalid_type")
-}
-
-fn out_of_range(path: &str, got: &Value, low: &impl std::fmt::Display, high: &impl std::fmt::Display) -> ApiError {
-    ApiError::parameter(path, format!("Invalid '{path}': {got} is not between {low} and {high}.")).code("invalid_value")
-}
-
-/// What a value is, with its article.
-pub(crate) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// The beginning of a client's text, for a message: an error never repeats megabytes.
-pub(crate) fn shorten(text: &str) -> String {
-    const CHARACTERS: usize = 80;
-    match text.char_indices().nth(CHARACTERS) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }

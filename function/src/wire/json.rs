@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut object = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the name \"{}\" appears twice in one object", super::fields::shorten(&name))));
+                return Err(A::Error::custom(format_args!("the name \"{}\" appears twice in one object", super::table::shorten(&name))));
             }
             let value = entries.next_value_seed(inner)?;
             object.insert(name, value);

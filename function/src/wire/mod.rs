@@ -1,14 +1,10 @@
-//! OpenAI's wire types: what a client sends and what it gets, byte for byte, and nothing about how an answer is made.
-//!
-//! Requests are read from a bounded JSON tree ([`json`]) field by field (`fields`), so that every refusal names its parameter; answers are plain `serde` structs.
+//! What every API's wire has in common: bounded JSON ([`json`]), requests as tables of fields that check and document them ([`table`]), the envelope of errors, events.
 
-pub mod chat;
-pub mod completion;
 pub mod error;
-mod fields;
+pub(crate) mod fields;
 pub mod json;
-pub mod message;
-pub mod models;
+pub(crate) mod schema;
+pub(crate) mod sse;
+pub mod table;
 
-pub use chat::ChatRequest;
 pub use error::ApiError;

@@ -21,7 +21,11 @@ fn a_whole_answer_has_openais_form() {
         json!({
             "id": null, "object": "chat.completion", "created": null, "model": "tiny", "system_fingerprint": null,
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello!", "refusal": null}, "logprobs": null, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "prompt_tokens_details": {"cached_tokens": 2}}
+            "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "prompt_tokens_details": {"cached_tokens": 2}, "completion_tokens_details": {"reasoning_tokens": 0}},
+            "timings": {
+                "queue_ms": 0.1, "cache_n": 2, "prompt_n": 5, "prompt_ms": 10.0, "prompt_per_second": 500.0, "predicted_n": 3, "predicted_ms": 80.0,
+                "predicted_per_second": 37.5
+            }
         })
     );
     assert_eq!(world.log().last(), Some(&Event::Dropped));

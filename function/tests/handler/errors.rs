@@ -90,7 +90,7 @@ fn outputs_that_break_the_contract_are_the_hosts_fault() {
 fn outputs_of_a_later_contract_are_let_be() {
     let outputs = vec![
         ("text", b"ok".to_vec()),
-        ("logprobs", b"?".to_vec()),
+        ("novelty", b"?".to_vec()),
         ("result", br#"{"finish_reason":"stop","usage":{"prompt_tokens":1,"completion_tokens":1,"more":2}}"#.to_vec()),
     ];
     assert_eq!(World::new([Step::Raw(outputs)]).chat(&hello(json!({}))).status, 200);

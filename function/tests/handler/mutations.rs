@@ -1,6 +1,6 @@
 //! Requests made by chance out of fine ones: each is answered by a status and, where refused, by the envelope; none panics. The seed is fixed, so a failure comes again.
 
-use hearth_function::wire::ChatRequest;
+use hearth_function::openai::chat::ChatRequest;
 use serde_json::json;
 
 use crate::world::{Step, World, hello};
@@ -99,7 +99,7 @@ fn no_request_breaks_the_handler() {
         mutate(&mut dice, &mut body);
         match ChatRequest::parse(&body) {
             Ok(request) => {
-                assert!(!request.messages.is_empty());
+                assert!(request.n >= 1);
                 let answer = World::new([Step::End("", "stop")]).chat_bytes(body);
                 assert!(answer.status == 200 || answer.status == 404, "{}", answer.text());
                 taken += 1;

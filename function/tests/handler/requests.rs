@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use hearth_function::wire::{ChatRequest, chat::MAX_STOPS, json::MAX_DEPTH};
+use hearth_function::{
+    openai::{MAX_STOPS, chat::ChatRequest},
+    wire::json::MAX_DEPTH,
+};
 use http::{Request, StatusCode};
 use http_body::SizeHint;
 use serde_json::{Value, json};
@@ -61,11 +64,11 @@ fn a_wrong_parameter_is_named() {
         (json!({"repeat_penalty": 0}), "repeat_penalty", "invalid_value"),
         (json!({"repeat_penalty": 1.1, "repetition_penalty": 1.2}), "repeat_penalty", "invalid_value"),
         (json!({"stop": 1}), "stop", "invalid_type"),
-        (json!({"stop": ""}), "stop[0]", "invalid_value"),
+        (json!({"stop": ""}), "stop", "invalid_value"),
         (json!({"stop": ["a", 1]}), "stop[1]", "invalid_type"),
         (json!({"stop": vec!["a"; MAX_STOPS + 1]}), "stop", "invalid_value"),
-        (json!({"stop": "a".repeat(257)}), "stop[0]", "invalid_value"),
-        (json!({"n": 2}), "n", "unsupported_value"),
+        (json!({"stop": "a".repeat(257)}), "stop", "invalid_value"),
+        (json!({"n": 9}), "n", "invalid_value"),
         (json!({"n": 0}), "n", "invalid_value"),
         (json!({"stream": "yes"}), "stream", "invalid_type"),
         (json!({"stream_options": {"include_usage": 1}}), "stream_options.include_usage", "invalid_type"),
@@ -75,7 +78,8 @@ fn a_wrong_parameter_is_named() {
         (json!({"response_format": {"type": "json_object"}}), "response_format", "unsupported_parameter"),
         (json!({"logprobs": true}), "logprobs", "unsupported_parameter"),
         (json!({"top_logprobs": 2}), "top_logprobs", "unsupported_parameter"),
-        (json!({"logit_bias": {"50256": -100}}), "logit_bias", "unsupported_parameter"),
+        (json!({"logit_bias": {"50256": -101}}), "logit_bias.50256", "invalid_value"),
+        (json!({"logit_bias": {"the": 1}}), "logit_bias", "invalid_value"),
         (json!({"modalities": ["text", "audio"]}), "modalities", "unsupported_parameter"),
         (json!({"chat_template_kwargs": []}), "chat_template_kwargs", "invalid_type"),
         (json!({"temprature": 0}), "temprature", "unknown_parameter"),
@@ -111,11 +115,11 @@ fn what_asks_for_nothing_is_taken() {
 #[test]
 fn limits_and_seeds_have_the_ranges_of_their_types() {
     let parse = |more: Value| ChatRequest::parse(hello(more).to_string().as_bytes()).unwrap();
-    assert_eq!(parse(json!({"max_tokens": -1})).max_tokens, None);
-    assert_eq!(parse(json!({"max_tokens": u32::MAX})).max_tokens, Some(u32::MAX));
-    assert_eq!(parse(json!({"seed": u64::MAX})).sampling.seed, Some(u64::MAX));
-    assert_eq!(parse(json!({"seed": -2})).sampling.seed, Some(u64::MAX - 1));
-    assert_eq!(parse(json!({"seed": -1})).sampling.seed, None);
+    assert_eq!(parse(json!({"max_tokens": -1})).generate.max_tokens, None);
+    assert_eq!(parse(json!({"max_tokens": u32::MAX})).generate.max_tokens, Some(u32::MAX));
+    assert_eq!(parse(json!({"seed": u64::MAX})).generate.sampling.seed, Some(u64::MAX));
+    assert_eq!(parse(json!({"seed": -2})).generate.sampling.seed, Some(u64::MAX - 1));
+    assert_eq!(parse(json!({"seed": -1})).generate.sampling.seed, None);
 }
 
 #[test]

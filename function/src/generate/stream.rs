@@ -1,0 +1,81 @@
+//! A streamed answer: frames that are made only when they are asked for.
+//!
+//! Each pull computes at most one chunk that has something to say, so that a chunk has left before the next is computed, and the state owns the contexts: whoever drops the
+//! body stops the sequences.
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+
+use super::{Choices, Chunk};
+use crate::{Body, ports::Context, wire::ApiError};
+
+/// How an API writes a streamed answer. Each call adds to `frame`; what one pull has added leaves together.
+pub(crate) trait Frames: Send + 'static {
+    /// Before the first chunk.
+    fn begin(&mut self, frame: &mut Vec<u8>);
+
+    /// A chunk of the choice `index`. Where it adds nothing, the next chunk is computed at once.
+    fn chunk(&mut self, frame: &mut Vec<u8>, index: usize, chunk: Chunk);
+
+    /// After the last chunk of all choices.
+    fn end(&mut self, frame: &mut Vec<u8>);
+
+    /// In place of the rest: the status is long gone, so the error is a frame.
+    fn fail(&mut self, frame: &mut Vec<u8>, error: &ApiError);
+}
+
+struct State<C, F> {
+    /// `None` once all was said.
+    choices: Option<Choices<C>>,
+    /// Choices that have not ended.
+    open: usize,
+    frames: F,
+    begun: bool,
+}
+
+/// The body of an answer whose first chunk is there: that it could be computed is what made the status 200.
+pub(crate) fn body<C: Context, F: Frames>(choices: Choices<C>, frames: F) -> Body {
+    let state = State { open: choices.count(), choices: Some(choices), frames, begun: false };
+    let frames = stream::unfold(state, |mut state| async move {
+        let frame = state.advance().await?;
+        Some((frame, state))
+    });
+    // A body may be asked again after its end.
+    Body::Stream(Box::pin(frames.fuse()))
+}
+
+impl<C: Context, F: Frames> State<C, F> {
+    /// The next frame, or `None` at the end.
+    async fn advance(&mut self) -> Option<Bytes> {
+        let choices = self.choices.as_mut()?;
+        let mut frame = Vec::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            // The headers leave now, not with the second chunk.
+            choices.yield_now().await;
+            self.frames.begin(&mut frame);
+        }
+        loop {
+            match choices.next().await {
+                Some(Ok((index, chunk))) => {
+                    self.open -= usize::from(chunk.ending.is_some());
+                    self.frames.chunk(&mut frame, index, chunk);
+                    if self.open == 0 {
+                        // With the last chunk and not a pull later: a client may close as soon as it has seen the end.
+                        self.frames.end(&mut frame);
+                        self.choices = None;
+                        return Some(frame.into());
+                    }
+                }
+                Some(Err(error)) => {
+                    self.frames.fail(&mut frame, &error);
+                    self.choices = None;
+                    return Some(frame.into());
+                }
+                None => return None,
+            }
+            if !frame.is_empty() {
+                return Some(frame.into());
+            }
+        }
+    }
+}

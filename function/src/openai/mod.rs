@@ -1,0 +1,9 @@
+//! OpenAI's API, with what llama.cpp's and vLLM's servers add to it: wire types, and how each request is read into what this service does, and written from it.
+
+pub mod chat;
+mod models;
+pub(crate) mod sampling;
+pub(crate) mod usage;
+
+pub(crate) use models::{list, one};
+pub use sampling::{MAX_STOP_BYTES, MAX_STOPS};

@@ -1,0 +1,44 @@
+//! A request's body, read whole and bounded.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use crate::{
+    ports::Ports,
+    settings,
+    wire::{ApiError, error::ErrorType, json},
+};
+
+/// Bytes of a request's body unless the setting `max_body_bytes` says otherwise.
+const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// The JSON document in a body.
+pub(crate) async fn json<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Value, ApiError> {
+    let limit = settings::number(ports.settings(), "max_body_bytes").await.unwrap_or(MAX_BODY_BYTES);
+    json::parse(&read(body, limit).await?)
+}
+
+/// A whole body of at most `limit` bytes. One that says beforehand that it is longer is refused before it is read.
+async fn read<B: http_body::Body<Data = Bytes>>(body: B, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let too_large = || {
+        let message = format!("The request body is larger than {limit} bytes, the most that is taken here. Shorten the conversation.");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorType::InvalidRequest, message).code("request_too_large")
+    };
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::bad_request("The request body broke off before its end."))?;
+        // Trailers say nothing that is needed here.
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > limit - bytes.len() {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
