@@ -57,6 +57,7 @@ pub(crate) fn internal(message: impl Into<String>) -> ApiError {
 struct ErrorData {
     kind: String,
     message: String,
+    param: Option<String>,
     prompt_tokens: Option<u64>,
     context_length: Option<u64>,
 }
@@ -108,7 +109,7 @@ pub(crate) fn api_error(error: &NnError) -> ApiError {
         _ => data.message,
     };
     ApiError {
-        param: kind.param.map(str::to_owned),
+        param: kind.param.map(str::to_owned).or(data.param),
         code: Some(kind.code),
         retry_after: kind.retry_after,
         ..ApiError::new(kind.status, kind.of_type, message)

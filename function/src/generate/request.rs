@@ -70,12 +70,13 @@ impl Generate {
 
     /// The requests of `count` choices: the same but for the seed, which each has its own of, so that the choices differ and yet come again.
     pub(crate) fn choices(self, count: u32) -> Vec<Self> {
-        let nth = |index: u32| {
-            let mut request = self.clone();
-            request.sampling.seed = self.sampling.seed.map(|seed| seed.wrapping_add(index.into()));
-            request
-        };
-        (0..count).map(nth).collect()
+        let seed = self.sampling.seed;
+        // A prompt may be megabytes: it is copied for further choices only.
+        let mut requests = vec![self; count as usize];
+        for (index, request) in (0..).zip(&mut requests) {
+            request.sampling.seed = seed.map(|seed| seed.wrapping_add(index));
+        }
+        requests
     }
 }
 

@@ -1,6 +1,8 @@
 //! OpenAI's API, with what llama.cpp's and vLLM's servers add to it: wire types, and how each request is read into what this service does, and written from it.
 
 pub mod chat;
+mod format;
+mod logprobs;
 mod models;
 pub(crate) mod sampling;
 pub(crate) mod usage;

@@ -80,6 +80,13 @@ impl ApiError {
         Self { code: Some(code), ..self }
     }
 
+    /// With the client's own name for a parameter that the model's side calls `from`.
+    #[must_use]
+    pub(crate) fn rename(self, from: &str, to: &str) -> Self {
+        let param = self.param.map(|param| if param == from { to.to_owned() } else { param });
+        Self { param, ..self }
+    }
+
     /// The envelope.
     pub fn json(&self) -> String {
         let Self { message, kind, param, code, .. } = self;

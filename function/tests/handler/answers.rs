@@ -78,7 +78,7 @@ fn the_model_is_asked_what_the_client_asks() {
         json!({
             "messages": [
                 {"role": "system", "content": "Be brief."}, {"role": "user", "content": "a\nb"},
-                {"role": "assistant", "content": "é🔥\u{0}\u{2028}"}, {"role": "tool", "content": "5", "tool_call_id": "call_1"}
+                {"role": "assistant", "content": "é🔥\u{0}\u{2028}", "reasoning_content": "…"}, {"role": "tool", "content": "5", "tool_call_id": "call_1"}
             ],
             "template": {"enable_thinking": false}, "max_tokens": 5, "stop": ["\n\n"], "ignore_end": true,
             "sampling": {

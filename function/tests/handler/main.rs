@@ -4,9 +4,14 @@
 #![allow(unreachable_pub)]
 
 mod answers;
+mod choices;
+mod contract;
 mod errors;
+mod formats;
+mod logprobs;
 mod mutations;
 mod requests;
 mod routes;
 mod streams;
+mod tools;
 mod world;

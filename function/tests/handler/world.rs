@@ -14,6 +14,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use ports::{NnError, Tensor, TensorType};
 use serde_json::{Value, json};
 
+use crate::contract;
+
 /// What one compute does.
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -23,6 +25,10 @@ pub enum Step {
     End(&'static str, &'static str),
     /// Fails with this data.
     Fail(String),
+    /// Returns these outputs: a string as bytes, `tokens` and `embeddings` as tensors, anything else as a document.
+    Say(Value),
+    /// Is not done at once; the step after it is what it then does.
+    Later,
     /// Returns these outputs as they are.
     Raw(Vec<(&'static str, Vec<u8>)>),
     /// Is never done.
@@ -45,7 +51,9 @@ struct Inner {
     settings: HashMap<&'static str, String>,
     load_errors: HashMap<String, String>,
     open_error: Option<String>,
-    steps: Mutex<VecDeque<Step>>,
+    /// One for each context, in the order in which they are opened; a later one shares the last.
+    scripts: Mutex<Vec<VecDeque<Step>>>,
+    opened: Mutex<usize>,
     log: Mutex<Vec<Event>>,
 }
 
@@ -55,7 +63,13 @@ pub struct World(Arc<Inner>);
 impl World {
     /// Serves `tiny` and `other`, and answers a chat with `steps`.
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        let world = Self(Arc::new(Inner { steps: Mutex::new(steps.into_iter().collect()), ..Inner::default() }));
+        Self::several([steps.into_iter().collect::<Vec<_>>()])
+    }
+
+    /// One whose contexts each have their own steps.
+    pub fn several(scripts: impl IntoIterator<Item = Vec<Step>>) -> Self {
+        let scripts = Mutex::new(scripts.into_iter().map(VecDeque::from).collect());
+        let world = Self(Arc::new(Inner { scripts, ..Inner::default() }));
         world.setting("models", "tiny, other,tiny")
     }
 
@@ -112,6 +126,10 @@ impl World {
 
     pub fn chat(&self, request: &Value) -> Answer {
         self.send(Method::POST, "/v1/chat/completions", request.to_string())
+    }
+
+    pub fn post(&self, path: &str, request: &Value) -> Answer {
+        self.send(Method::POST, path, request.to_string())
     }
 
     pub fn chat_bytes(&self, body: impl Into<Bytes>) -> Answer {
@@ -178,15 +196,22 @@ impl ports::Graph for World {
             return Err(NnError { data: data.clone() });
         }
         self.record(Event::Opened);
-        Ok(Sequence(self.clone()))
+        let mut opened = self.0.opened.lock().unwrap();
+        let last = self.0.scripts.lock().unwrap().len() - 1;
+        let script = last.min(*opened);
+        *opened += 1;
+        Ok(Sequence { world: self.clone(), script })
     }
 }
 
-pub struct Sequence(World);
+pub struct Sequence {
+    world: World,
+    script: usize,
+}
 
 impl Drop for Sequence {
     fn drop(&mut self) {
-        self.0.record(Event::Dropped);
+        self.world.record(Event::Dropped);
     }
 }
 
@@ -197,12 +222,19 @@ impl ports::Context for Sequence {
             [(name, tensor)] => {
                 assert_eq!((name.as_str(), tensor.ty), ("request", TensorType::U8));
                 assert_eq!(tensor.dimensions, [tensor.data.len() as u32]);
-                serde_json::from_slice(&tensor.data).expect("the request is JSON")
+                let document = serde_json::from_slice(&tensor.data).expect("the request is JSON");
+                contract::check(&document);
+                document
             }
             more => panic!("{} inputs", more.len()),
         };
-        self.0.record(Event::Computed(document));
-        let step = self.0.0.steps.lock().unwrap().pop_front().expect("a compute after the last chunk");
+        self.world.record(Event::Computed(document));
+        let next = || self.world.0.scripts.lock().unwrap()[self.script].pop_front().expect("a compute after the last chunk");
+        let mut step = next();
+        while matches!(step, Step::Later) {
+            pause().await;
+            step = next();
+        }
         let bytes = |data: Vec<u8>| Tensor { dimensions: vec![data.len() as u32], ty: TensorType::U8, data };
         let tokens = |count: u8| Tensor { dimensions: vec![count.into()], ty: TensorType::I32, data: vec![0; 4 * usize::from(count)] };
         match step {
@@ -219,6 +251,11 @@ impl ports::Context for Sequence {
                     ("result".into(), bytes(result.to_string().into())),
                 ])
             }
+            Step::Say(outputs) => {
+                let outputs = outputs.as_object().expect("an object of outputs").iter();
+                Ok(outputs.map(|(name, value)| (name.clone(), tensor(name, value))).collect())
+            }
+            Step::Later => unreachable!("it was waited for"),
             Step::Fail(data) => Err(NnError { data }),
             Step::Raw(outputs) => Ok(outputs.into_iter().map(|(name, data)| (name.to_owned(), bytes(data))).collect()),
             Step::Hang => std::future::pending().await,
@@ -226,9 +263,34 @@ impl ports::Context for Sequence {
     }
 
     async fn yield_now(&mut self) {
-        self.0.record(Event::Yielded);
-        let mut yielded = false;
-        std::future::poll_fn(move |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.world.record(Event::Yielded);
+        pause().await;
+    }
+}
+
+/// Done when it is polled again.
+async fn pause() {
+    let mut yielded = false;
+    std::future::poll_fn(move |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+/// An output as a tensor of the type that the contract gives it.
+fn tensor(name: &str, value: &Value) -> Tensor {
+    let length = |value: &Value| value.as_array().expect("an array").len() as u32;
+    match (name, value) {
+        ("tokens", Value::Array(tokens)) => {
+            let data = tokens.iter().flat_map(|token| (token.as_i64().unwrap() as i32).to_le_bytes()).collect();
+            Tensor { dimensions: vec![length(value)], ty: TensorType::I32, data }
+        }
+        ("embeddings", Value::Array(rows)) => {
+            let elements = rows.iter().flat_map(|row| row.as_array().unwrap());
+            let data = elements.flat_map(|element| (element.as_f64().unwrap() as f32).to_le_bytes()).collect();
+            Tensor { dimensions: vec![length(value), rows.first().map_or(0, length)], ty: TensorType::Fp32, data }
+        }
+        (_, value) => {
+            let data = value.as_str().map_or_else(|| value.to_string(), str::to_owned).into_bytes();
+            Tensor { dimensions: vec![data.len() as u32], ty: TensorType::U8, data }
+        }
     }
 }
 

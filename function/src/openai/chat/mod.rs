@@ -1,9 +1,10 @@
 //! `POST /v1/chat/completions`: from a body to an answer, whole or streamed.
 
-mod answer;
+pub(crate) mod answer;
 mod message;
-mod request;
+pub(crate) mod request;
 mod stream;
+mod tools;
 
 use bytes::Bytes;
 use http::Response;
@@ -21,12 +22,14 @@ pub(crate) use request::TABLE;
 
 /// Answers a chat.
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {
-    let ChatRequest { model, generate, n, stream, include_usage } = ChatRequest::read(receive::json(ports, body).await?)?;
-    let (model, choices) = generate::open(ports, model.as_deref(), &generate.choices(n)).await?;
-    let head = answer::Head::new(model, stream);
+    let ChatRequest { model, generate, grammar, n, stream, include_usage, function_call } =
+        ChatRequest::read(receive::json(ports, body).await?)?;
+    let opened = generate::open(ports, model.as_deref(), &generate.choices(n)).await;
+    let (model, choices) = opened.map_err(|error| error.rename("grammar", grammar.unwrap_or("grammar")))?;
+    let object = if stream { "chat.completion.chunk" } else { "chat.completion" };
+    let head = answer::Head::new("chatcmpl-", object, model);
     if stream {
-        let writer = stream::Writer::new(head, n, include_usage);
-        return Ok(respond::events(frames::body(choices, writer)));
+        return Ok(respond::events(frames::body(choices, stream::Writer::new(head, n, include_usage, function_call))));
     }
-    Ok(respond::document(&answer::Completion::new(&head, &choices.whole().await?)))
+    Ok(respond::document(&answer::Completion::new(&head, &choices.whole().await?, function_call)))
 }

@@ -1,29 +1,31 @@
 //! The request of `POST /v1/chat/completions`.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::message;
+use super::{message, tools};
 use crate::{
-    generate::{Generate, Prompt},
-    openai::sampling as s,
+    generate::{Generate, Prompt, ToolChoice},
+    openai::{format, logprobs::MAX_TOP, sampling as s},
     wire::{
         ApiError,
         fields::Fields,
         json,
-        table::{Field, Kind, Literal, Table},
+        table::{Field, Kind, Literal, Table, invalid},
     },
 };
 
 /// Choices of one request.
-const MAX_CHOICES: i128 = 8;
+pub(crate) const MAX_CHOICES: i128 = 8;
 
-fn is_empty(value: &Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|map| map.is_empty())
-}
-
-fn is_no_choice(value: &Value) -> bool {
-    value == "none" || value == "auto"
-}
+pub(crate) const MODEL: Field = Field::new("model", Kind::Text, "A name of /v1/models. Without it, or empty, it is the default.");
+pub(crate) const N: Field = Field::new(
+    "n",
+    Kind::Integer(1, MAX_CHOICES),
+    "Answers to choose from. Each draws its own tokens; with a 'seed', that of the second is one more, and so on.",
+)
+.or(Literal::Integer(1));
+pub(crate) const STREAM: Field = Field::new("stream", Kind::Flag, "Answer as server-sent events, piece by piece.").or(Literal::Flag(false));
+pub(crate) static STREAM_OPTIONS_FIELD: Field = Field::new("stream_options", Kind::Object(&STREAM_OPTIONS), "With a stream.");
 
 /// The request's fields. Those without effect are what OpenAI's clients, LiteLLM, Open WebUI, vLLM's and llama.cpp's users send and that changes no answer of this service.
 pub(crate) static TABLE: Table = Table {
@@ -31,7 +33,7 @@ pub(crate) static TABLE: Table = Table {
     plural: "requests",
     about: "A chat to continue.",
     fields: &[
-        Field::new("model", Kind::Text, "A name of /v1/models. Without it, or empty, it is the default."),
+        MODEL,
         Field::new("messages", Kind::List(&Kind::Object(&message::TABLE), 1, usize::MAX), "The conversation.").required(),
         s::MAX_COMPLETION_TOKENS,
         s::MAX_TOKENS,
@@ -46,36 +48,54 @@ pub(crate) static TABLE: Table = Table {
         s::REPETITION_PENALTY,
         s::LOGIT_BIAS,
         s::STOP,
-        Field::new("n", Kind::Integer(1, MAX_CHOICES), "Answers to choose from.").or(Literal::Integer(1)),
-        Field::new("stream", Kind::Flag, "Answer as server-sent events, piece by piece.").or(Literal::Flag(false)),
-        Field::new("stream_options", Kind::Object(&STREAM_OPTIONS), "With a stream."),
-        Field::new("chat_template_kwargs", Kind::Map(&Kind::Any), "Further variables of the model's chat template."),
+        N,
+        STREAM,
+        STREAM_OPTIONS_FIELD,
+        tools::TOOLS,
+        tools::TOOL_CHOICE,
+        tools::PARALLEL_TOOL_CALLS,
+        format::RESPONSE_FORMAT,
+        format::SCHEMA,
+        format::GRAMMAR,
+        format::REGEX,
+        Field::new("logprobs", Kind::Flag, "Tell how likely each token of the answer was.").or(Literal::Flag(false)),
+        Field::new(
+            "top_logprobs",
+            Kind::Integer(0, MAX_TOP as i128),
+            "With 'logprobs': tell so many of the likeliest tokens at each place.",
+        )
+        .or(Literal::Integer(0)),
+        Field::new(
+            "reasoning_effort",
+            Kind::Word(&["none", "minimal", "low", "medium", "high", "xhigh"]),
+            "How long a model that thinks does so before it answers: a variable of its chat template. 'none' asks it not to.",
+        ),
+        Field::new("enable_thinking", Kind::Flag, "Whether a model that thinks does so: a variable of its chat template."),
+        Field::new(
+            "chat_template_kwargs",
+            Kind::Map(&Kind::Any),
+            "Further variables of the model's chat template. They count more than those that other fields stand for.",
+        ),
         s::IGNORE_EOS,
-        Field::refused("tools", is_empty),
-        Field::refused("tool_choice", is_no_choice),
-        Field::refused("functions", is_empty),
-        Field::refused("function_call", is_no_choice),
-        Field::refused("response_format", |value| value.get("type").is_some_and(|kind| kind == "text")),
-        Field::refused("logprobs", |value| value == false),
-        Field::refused("top_logprobs", |value| value == 0),
+        tools::FUNCTIONS,
+        tools::FUNCTION_CALL,
+        format::GUIDED_JSON,
+        format::GUIDED_REGEX,
         Field::refused("modalities", |value| value.as_array().is_some_and(|items| items.iter().all(|item| item == "text"))),
         Field::refused("audio", |_| false),
         Field::refused("web_search_options", |_| false),
         Field::refused("best_of", |value| value == 1),
         Field::refused("echo", |value| value == false),
         Field::refused("suffix", |value| value == ""),
-        Field::refused("grammar", |value| value == ""),
-        Field::refused("json_schema", is_empty),
+        Field::ignored("add_generation_prompt"),
         Field::ignored("cache_prompt"),
         Field::ignored("chat_id"),
         Field::ignored("id_slot"),
         Field::ignored("keep_alive"),
         Field::ignored("metadata"),
-        Field::ignored("parallel_tool_calls"),
         Field::ignored("prediction"),
         Field::ignored("prompt_cache_key"),
         Field::ignored("prompt_cache_retention"),
-        Field::ignored("reasoning_effort"),
         Field::ignored("return_progress"),
         Field::ignored("return_tokens"),
         Field::ignored("safety_identifier"),
@@ -85,7 +105,6 @@ pub(crate) static TABLE: Table = Table {
         Field::ignored("timings_per_token"),
         Field::ignored("user"),
         Field::ignored("verbosity"),
-        Field::ignored("add_generation_prompt"),
     ],
     open: false,
 };
@@ -108,12 +127,16 @@ pub struct ChatRequest {
     pub model: Option<String>,
     /// What to generate.
     pub generate: Generate,
+    /// The parameter that says what the text is held to.
+    pub grammar: Option<&'static str>,
     /// How many answers.
     pub n: u32,
     /// Answer chunk by chunk.
     pub stream: bool,
     /// With a stream: a last chunk that counts tokens.
     pub include_usage: bool,
+    /// Tell calls in the form that OpenAI had before `tools`.
+    pub function_call: bool,
 }
 
 impl ChatRequest {
@@ -128,26 +151,69 @@ impl ChatRequest {
     /// Reads and checks a request's document.
     pub(crate) fn read(document: Value) -> Result<Self, ApiError> {
         let mut fields = Fields::of(document, &TABLE)?;
-        let messages = fields.objects("messages", &message::TABLE).map(message::read).collect::<Result<_, _>>()?;
-        let generate = Generate {
+        let messages = message::conversation(&mut fields)?;
+        let mut generate = Generate {
             max_tokens: s::max_tokens(&mut fields, &["max_completion_tokens", "max_tokens"])?,
             stop: s::stop(&mut fields),
             ignore_end: fields.flag("ignore_eos").unwrap_or_default(),
             sampling: s::sampling(&mut fields)?,
-            template: fields.map("chat_template_kwargs").unwrap_or_default(),
+            template: template(&mut fields),
+            logprobs: logprobs(&mut fields)?,
             ..Generate::new(Prompt::Messages(messages))
         };
+        let function_call = tools::read(&mut fields, &mut generate)?;
+        let format = format::read(&mut fields)?;
+        if let (Some((name, _)), Some(ToolChoice::Required | ToolChoice::Named(_))) = (&format, &generate.tool_choice) {
+            let choice = if function_call { "function_call" } else { "tool_choice" };
+            return Err(invalid(
+                name,
+                format!("'{choice}' demands a call, and then there is no text to hold to it: leave one of them out."),
+            ));
+        }
+        let grammar = format.as_ref().map(|(name, _)| *name);
+        generate.grammar = format.map(|(_, grammar)| grammar);
         Ok(Self {
-            model: fields.text("model").filter(|name| !name.is_empty()),
+            model: model(&mut fields),
             generate,
+            grammar,
             n: fields.count("n").unwrap_or(1),
             stream: fields.flag("stream").unwrap_or_default(),
             include_usage: include_usage(&mut fields),
+            function_call,
         })
     }
+}
+
+/// The model's name; empty is the default, too.
+pub(crate) fn model(fields: &mut Fields) -> Option<String> {
+    fields.text("model").filter(|name| !name.is_empty())
 }
 
 /// Whether a stream counts tokens at its end.
 pub(crate) fn include_usage(fields: &mut Fields) -> bool {
     fields.object("stream_options", &STREAM_OPTIONS).and_then(|mut options| options.flag("include_usage")).unwrap_or_default()
+}
+
+fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
+    let top = fields.count("top_logprobs").unwrap_or_default();
+    match fields.flag("logprobs").unwrap_or_default() {
+        true => Ok(Some(top)),
+        false if top == 0 => Ok(None),
+        false => Err(invalid("top_logprobs", "it needs 'logprobs': true beside it.")),
+    }
+}
+
+/// The template's variables. Models know thinking by one of two names, and take no notice of the other.
+fn template(fields: &mut Fields) -> Map<String, Value> {
+    let mut variables = Map::new();
+    let effort = fields.text("reasoning_effort");
+    let thinks = fields.flag("enable_thinking").or(effort.as_deref().map(|effort| effort != "none"));
+    if let Some(thinks) = thinks {
+        variables.extend(["enable_thinking", "thinking"].map(|name| (name.to_owned(), json!(thinks))));
+    }
+    if let Some(effort) = effort.filter(|effort| effort != "none") {
+        variables.insert("reasoning_effort".to_owned(), json!(effort));
+    }
+    variables.extend(fields.map("chat_template_kwargs").unwrap_or_default());
+    variables
 }

@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
-use super::answer::Head;
+use super::answer::{Call, CalledFunction, Head, call_id, reason};
 use crate::{
-    generate::{Chunk, Ending, Event, FinishReason, stream::Frames},
-    openai::usage::{Timings, Usage},
+    generate::{Chunk, Ending, Event, TokenLogprob, stream::Frames},
+    openai::{
+        logprobs::Logprobs,
+        usage::{Timings, Usage},
+    },
     wire::{ApiError, sse},
 };
 
@@ -28,10 +31,9 @@ struct Document<'a> {
 struct Choice<'a> {
     index: usize,
     delta: Delta<'a>,
-    /// Always null: not supported yet.
-    logprobs: (),
+    logprobs: Option<Logprobs<'a>>,
     /// In the choice's last.
-    finish_reason: Option<FinishReason>,
+    finish_reason: Option<&'static str>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -41,50 +43,83 @@ struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[Call<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<CalledFunction<'a>>,
 }
 
 /// Writes the events.
 pub(super) struct Writer {
     head: Head,
     include_usage: bool,
-    /// By choice.
-    endings: Vec<Option<Ending>>,
+    /// Tell calls in the old form.
+    function_call: bool,
+    choices: Vec<Told>,
+}
+
+/// Where a choice stands.
+#[derive(Default)]
+struct Told {
+    /// Of tokens that said nothing yet, such as a half of a character: they leave with the next event.
+    logprobs: Vec<TokenLogprob>,
+    ending: Option<Ending>,
 }
 
 impl Writer {
-    pub(super) fn new(head: Head, n: u32, include_usage: bool) -> Self {
-        Self { head, include_usage, endings: (0..n).map(|_| None).collect() }
+    pub(super) fn new(head: Head, n: u32, include_usage: bool, function_call: bool) -> Self {
+        Self { head, include_usage, function_call, choices: (0..n).map(|_| Told::default()).collect() }
     }
 
-    fn write(&self, frame: &mut Vec<u8>, index: usize, delta: Delta<'_>, ending: Option<&Ending>) {
-        let choice = Choice { index, delta, logprobs: (), finish_reason: ending.map(|ending| ending.finish_reason) };
+    /// Writes an event of a choice, with what it has not told of its tokens.
+    fn write(&mut self, frame: &mut Vec<u8>, index: usize, delta: Delta<'_>, ending: Option<&Ending>) {
+        let logprobs = std::mem::take(&mut self.choices[index].logprobs);
+        let finish_reason = ending.map(|ending| reason(ending.finish_reason, self.function_call));
+        let choice = Choice { index, delta, logprobs: Logprobs::of(&logprobs), finish_reason };
         let usage = self.include_usage.then_some(None);
         sse::data(frame, &Document { head: &self.head, choices: vec![choice], usage, timings: ending.map(Timings::from) });
+    }
+
+    fn delta<'a>(&self, event: &'a Event) -> Delta<'a> {
+        let call = |index: usize, id, of_type, function| match self.function_call {
+            true => Delta { function_call: Some(function), ..Delta::default() },
+            false => Delta { tool_calls: Some([Call { index: Some(index), id, of_type, function }]), ..Delta::default() },
+        };
+        match event {
+            Event::Reasoning(text) => Delta { reasoning_content: Some(text), ..Delta::default() },
+            Event::Text(text) => Delta { content: Some(text), ..Delta::default() },
+            Event::CallBegin { index, name } => {
+                call(*index, call_id(), Some("function"), CalledFunction { name: Some(name), arguments: "" })
+            }
+            Event::CallArguments { index, text } => call(*index, None, None, CalledFunction { name: None, arguments: text }),
+        }
     }
 }
 
 impl Frames for Writer {
     fn begin(&mut self, frame: &mut Vec<u8>) {
-        for index in 0..self.endings.len() {
-            self.write(frame, index, Delta { role: Some("assistant"), content: Some("") }, None);
+        for index in 0..self.choices.len() {
+            self.write(frame, index, Delta { role: Some("assistant"), content: Some(""), ..Delta::default() }, None);
         }
     }
 
     fn chunk(&mut self, frame: &mut Vec<u8>, index: usize, chunk: Chunk) {
+        self.choices[index].logprobs.extend(chunk.logprobs);
         for event in &chunk.events {
-            if let Event::Text(text) = event {
-                self.write(frame, index, Delta { content: Some(text), ..Delta::default() }, None);
-            }
+            let delta = self.delta(event);
+            self.write(frame, index, delta, None);
         }
         if let Some(ending) = chunk.ending {
             self.write(frame, index, Delta::default(), Some(&ending));
-            self.endings[index] = Some(ending);
+            self.choices[index].ending = Some(ending);
         }
     }
 
     fn end(&mut self, frame: &mut Vec<u8>) {
         if self.include_usage {
-            let usage = Usage::of(self.endings.iter().flatten());
+            let usage = Usage::of(self.choices.iter().filter_map(|choice| choice.ending.as_ref()));
             sse::data(frame, &Document { head: &self.head, choices: Vec::new(), usage: Some(Some(usage)), timings: None });
         }
         sse::done(frame);
