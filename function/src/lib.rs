@@ -6,6 +6,7 @@
 pub mod body;
 pub mod generate;
 mod ident;
+mod llama;
 mod models;
 mod nn;
 pub mod openai;

@@ -1,10 +1,12 @@
 //! Which models there are, and the choice of one for a request; `GET /health` asks whether the default is there.
 
 use http::{Response, StatusCode};
+use serde::Serialize;
 
 use crate::{
-    Body, nn,
-    ports::{Nn, Ports, Settings},
+    Body,
+    nn::{self, Outputs},
+    ports::{Graph, Nn, Ports, Settings},
     respond, settings,
     wire::{ApiError, error::ErrorType, table::quoted},
 };
@@ -29,6 +31,14 @@ fn choose(served: &[String], wanted: Option<&str>) -> Result<String, ApiError> {
         Some(name) if served.is_empty() || served.iter().any(|known| known == name) => Ok(name.to_owned()),
         Some(name) => Err(not_found(name, served)),
     }
+}
+
+/// Asks a model, the one of that name or the default, what is answered at once. Returns the model's name too.
+pub(crate) async fn ask<P: Ports>(ports: &P, wanted: Option<&str>, request: &impl Serialize) -> Result<(String, Outputs), ApiError> {
+    let (model, graph) = load(ports, wanted).await?;
+    let mut context = graph.init_execution_context().map_err(|error| nn::api_error(&error))?;
+    let outputs = nn::compute(&mut context, nn::document(request)?).await?;
+    Ok((model, outputs))
 }
 
 /// An error of loading `model`, in this service's words where they say more than the host's.

@@ -40,6 +40,27 @@ impl Outputs {
         String::from_utf8(tensor.data).map(Some).map_err(|_| internal(format!("The model's {name} is not whole UTF-8 characters.")))
     }
 
+    /// Tokens.
+    pub(crate) fn tokens(&mut self, name: &str) -> Result<Vec<u32>, ApiError> {
+        let Some(Tensor { ty: TensorType::I32, data, .. }) = self.take(name) else {
+            return Err(internal(format!("The model gave no {name}.")));
+        };
+        Ok(data.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    }
+
+    /// The rows of a matrix of `count` rows.
+    pub(crate) fn rows(&mut self, name: &str, count: usize) -> Result<Vec<Vec<f32>>, ApiError> {
+        let broken = || internal(format!("The model's {name} are not {count} vectors."));
+        let Some(Tensor { ty: TensorType::Fp32, data, dimensions }) = self.take(name) else { return Err(broken()) };
+        let [rows, width] = dimensions[..] else { return Err(broken()) };
+        let (rows, width) = (rows as usize, width as usize);
+        if rows != count || width == 0 || data.len() / 4 != rows.saturating_mul(width) {
+            return Err(broken());
+        }
+        let elements: Vec<_> = data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(elements.chunks(width).map(<[f32]>::to_vec).collect())
+    }
+
     /// A document.
     pub(crate) fn json<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(tensor) = self.take(name) else { return Ok(None) };
@@ -104,7 +125,7 @@ pub(crate) fn api_error(error: &NnError) -> ApiError {
     let message = match (data.prompt_tokens, data.context_length) {
         // Both numbers are said here, whatever the host's words are: a client that cuts its own history needs them.
         (Some(prompt), Some(context)) if kind.name == "context_length" => format!(
-            "This model's context is {context} tokens, and the conversation is {prompt} tokens. Shorten the conversation, ask for fewer 'max_tokens', or choose a model with a longer context."
+            "This model's context is {context} tokens, and what was sent is {prompt} tokens. Shorten it, or choose a model with a longer context."
         ),
         _ => data.message,
     };

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
 use crate::{
-    Body, models, openai, openapi,
+    Body, llama, models, openai, openapi,
     page::{self, Asset},
     ports::Ports,
     wire::{
@@ -22,6 +22,12 @@ pub(crate) enum Action {
     Models,
     Model,
     ChatCompletions,
+    Completions,
+    Embeddings,
+    Rerank,
+    Tokenize,
+    Detokenize,
+    ApplyTemplate,
 }
 
 /// What a client may ask, and where. The routes are made from this, and so is OpenAPI's document.
@@ -49,8 +55,19 @@ const fn post(paths: &'static [&'static str], action: Action, about: &'static st
 }
 
 /// All that there is beside the page.
-pub(crate) static ENDPOINTS: [Endpoint; 5] = [
+pub(crate) static ENDPOINTS: [Endpoint; 11] = [
     post(&["/v1/chat/completions"], Action::ChatCompletions, "Continue a chat", &openai::chat::TABLE),
+    post(&["/v1/completions"], Action::Completions, "Continue texts as they are", &openai::completions::TABLE),
+    post(&["/v1/embeddings"], Action::Embeddings, "Texts as vectors", &openai::embeddings::TABLE),
+    post(
+        &["/v1/rerank", "/rerank", "/v1/reranking", "/reranking"],
+        Action::Rerank,
+        "Documents by their nearness to a query",
+        &llama::RERANK,
+    ),
+    post(&["/tokenize"], Action::Tokenize, "A text as tokens", &llama::TOKENIZE),
+    post(&["/detokenize"], Action::Detokenize, "Tokens as a text", &llama::DETOKENIZE),
+    post(&["/apply-template"], Action::ApplyTemplate, "What a model reads of a chat", &llama::TEMPLATE),
     get(&["/v1/models"], Action::Models, "The models that are served, the default first"),
     get(&["/v1/models/{id}"], Action::Model, "One model"),
     get(&["/health", "/v1/health"], Action::Health, "Whether the default model can answer"),
@@ -117,6 +134,12 @@ async fn act<P: Ports, B: http_body::Body<Data = Bytes>>(
         Action::Models => Ok(openai::list(ports).await),
         Action::Model => openai::one(ports, rest).await,
         Action::ChatCompletions => openai::chat::post(ports, body).await,
+        Action::Completions => openai::completions::post(ports, body).await,
+        Action::Embeddings => openai::embeddings::post(ports, body).await,
+        Action::Rerank => llama::rerank(ports, body).await,
+        Action::Tokenize => llama::tokenize(ports, body).await,
+        Action::Detokenize => llama::detokenize(ports, body).await,
+        Action::ApplyTemplate => llama::apply_template(ports, body).await,
     }
 }
 

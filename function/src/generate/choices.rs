@@ -12,6 +12,9 @@ use crate::{
     wire::ApiError,
 };
 
+/// Sequences of one request that are computed at the same time. Further ones wait here for their turn and take no place in the model's queue.
+const TOGETHER: usize = 8;
+
 /// A compute that owns its context: whoever drops it stops the sequence.
 type Compute<C> = Pin<Box<dyn Future<Output = (C, Result<Outputs, ApiError>)> + Send>>;
 
@@ -31,8 +34,10 @@ struct Running<C> {
 }
 
 enum Stage<C> {
-    /// Nothing is asked of it. With its request, unless that was given.
-    Idle(C, Tensors),
+    /// It has not begun.
+    Waiting(C, Tensors),
+    /// Nothing is asked of it.
+    Idle(C),
     /// A chunk is being computed.
     Busy(Compute<C>),
     /// All was said; the context is gone already.
@@ -42,7 +47,7 @@ enum Stage<C> {
 impl<C: Context> Choices<C> {
     /// Sequences with their requests. Nothing is computed before it is asked for.
     pub(super) fn start(sequences: Vec<(C, Tensors)>) -> Self {
-        let running = sequences.into_iter().map(|(context, request)| Running { stage: Stage::Idle(context, request), calls: 0 });
+        let running = sequences.into_iter().map(|(context, request)| Running { stage: Stage::Waiting(context, request), calls: 0 });
         Self { running: running.collect(), turn: 0, first: None }
     }
 
@@ -60,7 +65,7 @@ impl<C: Context> Choices<C> {
     /// Lets what was written so far leave before the next chunk is computed.
     pub(crate) async fn yield_now(&mut self) {
         for running in &mut self.running {
-            if let Stage::Idle(context, _) = &mut running.stage {
+            if let Stage::Idle(context) = &mut running.stage {
                 return context.yield_now().await;
             }
         }
@@ -87,19 +92,21 @@ impl<C: Context> Choices<C> {
     fn poll(&mut self, task: &mut Task<'_>) -> Poll<Option<(usize, Result<Outputs, ApiError>)>> {
         let count = self.running.len();
         let mut ended = 0;
+        let mut begun = self.running.iter().filter(|running| matches!(running.stage, Stage::Idle(_) | Stage::Busy(_))).count();
         for index in (0..count).map(|offset| (self.turn + offset) % count) {
             let stage = &mut self.running[index].stage;
-            if let Stage::Idle(..) = stage
-                && let Stage::Idle(context, inputs) = std::mem::replace(stage, Stage::Ended)
-            {
-                *stage = Stage::Busy(Box::pin(compute(context, inputs)));
-            }
-            let Stage::Busy(compute) = stage else {
-                ended += 1;
-                continue;
+            *stage = match std::mem::replace(stage, Stage::Ended) {
+                Stage::Waiting(context, request) if begun < TOGETHER => {
+                    begun += 1;
+                    Stage::Busy(Box::pin(compute(context, request)))
+                }
+                Stage::Idle(context) => Stage::Busy(Box::pin(compute(context, Tensors::new()))),
+                other => other,
             };
+            ended += usize::from(matches!(stage, Stage::Ended));
+            let Stage::Busy(compute) = stage else { continue };
             if let Poll::Ready((context, outputs)) = compute.as_mut().poll(task) {
-                *stage = Stage::Idle(context, Tensors::new());
+                *stage = Stage::Idle(context);
                 self.turn = index + 1;
                 return Poll::Ready(Some((index, outputs)));
             }

@@ -13,7 +13,7 @@ pub(crate) mod stream;
 
 pub(crate) use answer::Answer;
 pub(crate) use choices::Choices;
-pub(crate) use chunk::{Chunk, Ending, Event, FinishReason, TokenLogprob};
+pub(crate) use chunk::{Chunk, Counts, Ending, Event, FinishReason, TokenLogprob};
 pub use message::{CalledFunction, Message, Role, ToolCall};
 pub use request::{Function, Generate, Grammar, Prompt, Sampling, Tool, ToolChoice};
 

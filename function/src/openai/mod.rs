@@ -1,7 +1,10 @@
 //! OpenAI's API, with what llama.cpp's and vLLM's servers add to it: wire types, and how each request is read into what this service does, and written from it.
 
 pub mod chat;
+pub mod completions;
+pub mod embeddings;
 mod format;
+mod head;
 mod logprobs;
 mod models;
 pub(crate) mod sampling;

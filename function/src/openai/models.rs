@@ -2,6 +2,7 @@
 
 use http::Response;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::{Body, ident, models, ports::Ports, respond, wire::ApiError};
 
@@ -14,6 +15,12 @@ struct Model {
     /// Unix time in seconds; when a model file was made is not known here, so it is the time of the answer.
     created: u64,
     owned_by: &'static str,
+    /// Of one model, where it could be asked: the contract's description of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<Value>,
+    /// vLLM's name of the context's length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_model_len: Option<Value>,
 }
 
 /// All models, the default first.
@@ -25,22 +32,27 @@ struct Models {
 
 impl Model {
     fn new(id: String, created: u64) -> Self {
-        Self { id, object: "model", created, owned_by: "hearth" }
+        Self { id, object: "model", created, owned_by: "hearth", meta: None, max_model_len: None }
     }
 }
 
-/// `GET /v1/models`
+/// `GET /v1/models`. Nothing is asked of the models, as that would load those that are loaded only when they are wanted.
 pub(crate) async fn list<P: Ports>(ports: &P) -> Response<Body> {
     let created = ident::now();
     let data = models::served(ports.settings()).await.into_iter().map(|name| Model::new(name, created)).collect();
     respond::document(&Models { object: "list", data })
 }
 
-/// `GET /v1/models/{id}`
+/// `GET /v1/models/{id}`, which tells more of the model where it is there to be asked.
 pub(crate) async fn one<P: Ports>(ports: &P, name: String) -> Result<Response<Body>, ApiError> {
     let served = models::served(ports.settings()).await;
     if !served.contains(&name) {
         return Err(models::not_found(&name, &served));
     }
-    Ok(respond::document(&Model::new(name, ident::now())))
+    let mut model = Model::new(name, ident::now());
+    if let Ok((_, mut outputs)) = models::ask(ports, Some(&model.id), &json!({"describe": true})).await {
+        model.meta = outputs.json::<Value>("description").ok().flatten();
+        model.max_model_len = model.meta.as_ref().and_then(|meta| meta.get("context_length")).cloned();
+    }
+    Ok(respond::document(&model))
 }

@@ -105,11 +105,12 @@ fn logit_bias(fields: &mut Fields) -> Result<BTreeMap<u32, f64>, ApiError> {
 }
 
 /// `max_completion_tokens` is OpenAI's newer name of `max_tokens`. -1 is llama.cpp's way to say that there is no limit.
-pub(crate) fn max_tokens(fields: &mut Fields, names: &[&str]) -> Result<Option<u32>, ApiError> {
+/// Whether `zero` is taken depends on what else is asked.
+pub(crate) fn max_tokens(fields: &mut Fields, names: &[&str], zero: bool) -> Result<Option<u32>, ApiError> {
     let mut limits = Vec::new();
     for name in names {
         let limit = fields.integer(name);
-        if limit == Some(0) {
+        if limit == Some(0) && !zero {
             return Err(invalid(name, "0 would be no answer. Send at least 1, or leave it out."));
         }
         limits.extend(limit);

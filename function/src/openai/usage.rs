@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::generate::Ending;
+use crate::generate::{Counts, Ending};
 
 /// Tokens of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,18 +26,23 @@ struct CompletionTokensDetails {
 }
 
 impl Usage {
-    /// Of all choices of a request together, in their order. The prompt, which is the same for all, counts once.
-    pub(crate) fn of<'a>(endings: impl Iterator<Item = &'a Ending> + Clone) -> Self {
-        let prompt = endings.clone().next().map(|ending| ending.usage).unwrap_or_default();
-        let (completion_tokens, reasoning_tokens) = endings.fold((0_u64, 0_u64), |(completion, reasoning), ending| {
-            (completion.saturating_add(ending.usage.completion_tokens), reasoning.saturating_add(ending.usage.reasoning_tokens))
-        });
+    /// Of all answers to a request together, in their order: `n` to each prompt, which counts once.
+    pub(crate) fn of<'a>(endings: impl Iterator<Item = &'a Ending>, n: u32) -> Self {
+        let mut sum = Counts::default();
+        for (index, Ending { usage, .. }) in endings.enumerate() {
+            if index % n as usize == 0 {
+                sum.prompt_tokens = sum.prompt_tokens.saturating_add(usage.prompt_tokens);
+                sum.cached_tokens = sum.cached_tokens.saturating_add(usage.cached_tokens);
+            }
+            sum.completion_tokens = sum.completion_tokens.saturating_add(usage.completion_tokens);
+            sum.reasoning_tokens = sum.reasoning_tokens.saturating_add(usage.reasoning_tokens);
+        }
         Self {
-            prompt_tokens: prompt.prompt_tokens,
-            completion_tokens,
-            total_tokens: prompt.prompt_tokens.saturating_add(completion_tokens),
-            prompt_tokens_details: PromptTokensDetails { cached_tokens: prompt.cached_tokens },
-            completion_tokens_details: CompletionTokensDetails { reasoning_tokens },
+            prompt_tokens: sum.prompt_tokens,
+            completion_tokens: sum.completion_tokens,
+            total_tokens: sum.prompt_tokens.saturating_add(sum.completion_tokens),
+            prompt_tokens_details: PromptTokensDetails { cached_tokens: sum.cached_tokens },
+            completion_tokens_details: CompletionTokensDetails { reasoning_tokens: sum.reasoning_tokens },
         }
     }
 }

@@ -1,14 +1,8 @@
 //! Several choices of one request: each from its own sequence, told by its index.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::world::{Event, Step, World, failure, frame, hello};
-
-/// The documents that the contexts were given.
-fn requests(world: &World) -> Vec<Value> {
-    let documents = world.log().into_iter().filter_map(|event| if let Event::Computed(document) = event { Some(document) } else { None });
-    documents.filter(|document| !document.is_null()).collect()
-}
 
 fn dropped(world: &World) -> usize {
     world.log().iter().filter(|event| **event == Event::Dropped).count()
@@ -29,7 +23,7 @@ fn choices_are_told_in_order_and_counted_together() {
         [(&json!(0), &json!("ab"), &json!("length")), (&json!(1), &json!("c"), &json!("stop")), (&json!(2), &json!("d"), &json!("stop"))]
     );
     assert_eq!((&answer["usage"]["prompt_tokens"], &answer["usage"]["completion_tokens"]), (&json!(7), &json!(9)));
-    let mut requests = requests(&world);
+    let mut requests = world.requests();
     let seeds: Vec<_> = requests.iter_mut().map(|request| request["sampling"]["seed"].take()).collect();
     assert_eq!(seeds, [42, 43, 44]);
     assert!(requests.iter().all(|request| *request == requests[0]));
@@ -40,7 +34,7 @@ fn choices_are_told_in_order_and_counted_together() {
 fn without_a_seed_each_draws_its_own() {
     let world = World::several([vec![Step::End("", "stop")], vec![Step::End("", "stop")]]);
     world.chat(&hello(json!({"n": 2})));
-    assert!(requests(&world).iter().all(|request| request["sampling"].get("seed").is_none()));
+    assert!(world.requests().iter().all(|request| request["sampling"].get("seed").is_none()));
 }
 
 #[test]
@@ -106,4 +100,19 @@ fn a_client_that_leaves_stops_all() {
     frame(&mut body);
     drop(body);
     assert_eq!(dropped(&world), 3);
+}
+
+/// More than are computed together: the others wait, and take no place in the model's queue.
+#[test]
+fn no_more_than_eight_are_begun_at_once() {
+    let scripts = (0..11).map(|index| if index < 9 { vec![Step::Hang] } else { vec![] });
+    let world = World::several(scripts);
+    let request = json!({"prompt": vec!["a"; 11], "stream": true}).to_string();
+    let request = http::Request::post("/v1/completions").body(crate::world::Frames::whole(request)).unwrap();
+    let mut answer = Box::pin(hearth_function::handle(world.clone(), request));
+    assert!(crate::world::poll(answer.as_mut()).is_pending());
+    assert_eq!(world.computes(), 8);
+    let done = (0..11).map(|_| vec![Step::Later, Step::End("x", "stop")]);
+    let answer = World::several(done).post("/v1/completions", &json!({"prompt": vec!["a"; 11]}));
+    assert_eq!(answer.json()["choices"].as_array().unwrap().len(), 11, "{}", answer.text());
 }

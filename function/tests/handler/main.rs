@@ -5,7 +5,9 @@
 
 mod answers;
 mod choices;
+mod completions;
 mod contract;
+mod embeddings;
 mod errors;
 mod formats;
 mod logprobs;
@@ -13,5 +15,6 @@ mod mutations;
 mod requests;
 mod routes;
 mod streams;
+mod tokens;
 mod tools;
 mod world;

@@ -42,11 +42,20 @@ fn models_are_listed_once_each_the_default_first() {
         assert_eq!((&model["object"], model["created"].is_u64(), model["owned_by"].is_string()), (&json!("model"), true, true));
     }
     assert_eq!(World::new([]).setting("models", "").get("/v1/models").json()["data"], json!([]));
+    // Listing them loads none.
+    let world = World::new([]);
+    world.get("/v1/models");
+    assert_eq!(world.log(), []);
 }
 
 #[test]
 fn a_model_is_found_by_its_name() {
     assert_eq!(World::new([]).get("/v1/models/other").json()["id"], "other");
+    let answer = World::new([]).get("/v1/models/other").json();
+    assert_eq!((&answer["meta"], &answer["max_model_len"]), (&crate::world::description(), &json!(2048)));
+    // One that cannot be asked is there still.
+    let absent = World::new([]).load_error("other", failure("loading", "?")).get("/v1/models/other");
+    assert_eq!((absent.status.as_u16(), absent.json().get("meta")), (200, None));
     let slashed = World::new([]).setting("models", "org/näme");
     for path in ["/v1/models/org/n%C3%A4me", "/v1/models/org%2Fn%c3%a4me"] {
         assert_eq!(slashed.get(path).json()["id"], "org/näme", "{path}");

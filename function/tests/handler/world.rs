@@ -106,8 +106,14 @@ impl World {
 
     /// The document that the first compute was given.
     pub fn request(&self) -> Value {
-        let log = self.log();
-        log.iter().find_map(|event| if let Event::Computed(document) = event { Some(document.clone()) } else { None }).expect("no compute")
+        self.requests().into_iter().next().expect("no compute")
+    }
+
+    /// The documents that the contexts were given.
+    pub fn requests(&self) -> Vec<Value> {
+        let documents =
+            self.log().into_iter().filter_map(|event| if let Event::Computed(document) = event { Some(document) } else { None });
+        documents.filter(|document| !document.is_null()).collect()
     }
 
     fn record(&self, event: Event) {
@@ -150,6 +156,11 @@ pub fn hello(more: Value) -> Value {
         request[name] = value.clone();
     }
     request
+}
+
+/// What every model here says of itself.
+pub fn description() -> Value {
+    json!({"purpose": "generate", "architecture": "llama", "context_length": 2048, "embedding_length": 576, "chat_template": "{{ messages }}"})
 }
 
 /// An error document as a host writes it.
@@ -228,6 +239,9 @@ impl ports::Context for Sequence {
             }
             more => panic!("{} inputs", more.len()),
         };
+        if document.get("describe").is_some() {
+            return Ok(vec![("description".into(), tensor("description", &description()))]);
+        }
         self.world.record(Event::Computed(document));
         let next = || self.world.0.scripts.lock().unwrap()[self.script].pop_front().expect("a compute after the last chunk");
         let mut step = next();

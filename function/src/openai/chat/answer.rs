@@ -6,31 +6,11 @@ use crate::{
     generate::{Answer, FinishReason},
     ident,
     openai::{
+        head::Head,
         logprobs::Logprobs,
         usage::{Timings, Usage},
     },
 };
-
-/// What all chunks of an answer, or the one whole answer, have in common.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Head {
-    /// `chatcmpl-…`, the same in every chunk.
-    id: String,
-    object: &'static str,
-    /// Unix time in seconds.
-    created: u64,
-    /// The model that answers.
-    model: String,
-    /// The version that answers.
-    system_fingerprint: &'static str,
-}
-
-impl Head {
-    /// With a name that begins with `prefix`.
-    pub(crate) fn new(prefix: &str, object: &'static str, model: String) -> Self {
-        Self { id: ident::random(prefix), object, created: ident::now(), model, system_fingerprint: ident::FINGERPRINT }
-    }
-}
 
 /// A whole answer.
 #[derive(Debug, Serialize)]
@@ -115,7 +95,7 @@ impl<'a> Completion<'a> {
         Self {
             head,
             choices: answers.iter().enumerate().map(choice).collect(),
-            usage: Usage::of(endings.clone()),
+            usage: Usage::of(endings.clone(), answers.len() as u32),
             timings: endings.clone().next().map(Timings::from),
         }
     }

@@ -76,7 +76,7 @@ static CALLED: Table = Table {
 };
 
 /// Reads a conversation.
-pub(super) fn conversation(fields: &mut Fields) -> Result<Vec<Message>, ApiError> {
+pub(crate) fn conversation(fields: &mut Fields) -> Result<Vec<Message>, ApiError> {
     let mut messages = Vec::<Message>::new();
     for fields in fields.objects("messages", &TABLE) {
         let mut message = read(fields)?;

@@ -1,14 +1,15 @@
 //! `POST /v1/chat/completions`: from a body to an answer, whole or streamed.
 
-pub(crate) mod answer;
+mod answer;
 mod message;
 pub(crate) mod request;
 mod stream;
-mod tools;
+pub(crate) mod tools;
 
 use bytes::Bytes;
 use http::Response;
 
+use super::head::Head;
 use crate::{
     Body,
     generate::{self, stream as frames},
@@ -27,7 +28,7 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     let opened = generate::open(ports, model.as_deref(), &generate.choices(n)).await;
     let (model, choices) = opened.map_err(|error| error.rename("grammar", grammar.unwrap_or("grammar")))?;
     let object = if stream { "chat.completion.chunk" } else { "chat.completion" };
-    let head = answer::Head::new("chatcmpl-", object, model);
+    let head = Head::new("chatcmpl-", object, model);
     if stream {
         return Ok(respond::events(frames::body(choices, stream::Writer::new(head, n, include_usage, function_call))));
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+pub(crate) use super::message::conversation as messages;
 use super::{message, tools};
 use crate::{
     generate::{Generate, Prompt, ToolChoice},
@@ -18,6 +19,20 @@ use crate::{
 pub(crate) const MAX_CHOICES: i128 = 8;
 
 pub(crate) const MODEL: Field = Field::new("model", Kind::Text, "A name of /v1/models. Without it, or empty, it is the default.");
+pub(crate) static MESSAGES: Field =
+    Field::new("messages", Kind::List(&Kind::Object(&message::TABLE), 1, usize::MAX), "The conversation.").required();
+pub(crate) const REASONING_EFFORT: Field = Field::new(
+    "reasoning_effort",
+    Kind::Word(&["none", "minimal", "low", "medium", "high", "xhigh"]),
+    "How long a model that thinks does so before it answers: a variable of its chat template. 'none' asks it not to.",
+);
+pub(crate) const ENABLE_THINKING: Field =
+    Field::new("enable_thinking", Kind::Flag, "Whether a model that thinks does so: a variable of its chat template.");
+pub(crate) const TEMPLATE_VARIABLES: Field = Field::new(
+    "chat_template_kwargs",
+    Kind::Map(&Kind::Any),
+    "Further variables of the model's chat template. They count more than those that other fields stand for.",
+);
 pub(crate) const N: Field = Field::new(
     "n",
     Kind::Integer(1, MAX_CHOICES),
@@ -34,7 +49,7 @@ pub(crate) static TABLE: Table = Table {
     about: "A chat to continue.",
     fields: &[
         MODEL,
-        Field::new("messages", Kind::List(&Kind::Object(&message::TABLE), 1, usize::MAX), "The conversation.").required(),
+        MESSAGES,
         s::MAX_COMPLETION_TOKENS,
         s::MAX_TOKENS,
         s::TEMPERATURE,
@@ -65,17 +80,9 @@ pub(crate) static TABLE: Table = Table {
             "With 'logprobs': tell so many of the likeliest tokens at each place.",
         )
         .or(Literal::Integer(0)),
-        Field::new(
-            "reasoning_effort",
-            Kind::Word(&["none", "minimal", "low", "medium", "high", "xhigh"]),
-            "How long a model that thinks does so before it answers: a variable of its chat template. 'none' asks it not to.",
-        ),
-        Field::new("enable_thinking", Kind::Flag, "Whether a model that thinks does so: a variable of its chat template."),
-        Field::new(
-            "chat_template_kwargs",
-            Kind::Map(&Kind::Any),
-            "Further variables of the model's chat template. They count more than those that other fields stand for.",
-        ),
+        REASONING_EFFORT,
+        ENABLE_THINKING,
+        TEMPLATE_VARIABLES,
         s::IGNORE_EOS,
         tools::FUNCTIONS,
         tools::FUNCTION_CALL,
@@ -151,9 +158,9 @@ impl ChatRequest {
     /// Reads and checks a request's document.
     pub(crate) fn read(document: Value) -> Result<Self, ApiError> {
         let mut fields = Fields::of(document, &TABLE)?;
-        let messages = message::conversation(&mut fields)?;
+        let messages = messages(&mut fields)?;
         let mut generate = Generate {
-            max_tokens: s::max_tokens(&mut fields, &["max_completion_tokens", "max_tokens"])?,
+            max_tokens: s::max_tokens(&mut fields, &["max_completion_tokens", "max_tokens"], false)?,
             stop: s::stop(&mut fields),
             ignore_end: fields.flag("ignore_eos").unwrap_or_default(),
             sampling: s::sampling(&mut fields)?,
@@ -204,7 +211,7 @@ fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
 }
 
 /// The template's variables. Models know thinking by one of two names, and take no notice of the other.
-fn template(fields: &mut Fields) -> Map<String, Value> {
+pub(crate) fn template(fields: &mut Fields) -> Map<String, Value> {
     let mut variables = Map::new();
     let effort = fields.text("reasoning_effort");
     let thinks = fields.flag("enable_thinking").or(effort.as_deref().map(|effort| effort != "none"));

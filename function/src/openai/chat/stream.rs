@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::answer::{Call, CalledFunction, Head, call_id, reason};
+use super::answer::{Call, CalledFunction, call_id, reason};
 use crate::{
     generate::{Chunk, Ending, Event, TokenLogprob, stream::Frames},
     openai::{
+        head::Head,
         logprobs::Logprobs,
         usage::{Timings, Usage},
     },
@@ -119,7 +120,8 @@ impl Frames for Writer {
 
     fn end(&mut self, frame: &mut Vec<u8>) {
         if self.include_usage {
-            let usage = Usage::of(self.choices.iter().filter_map(|choice| choice.ending.as_ref()));
+            let endings = self.choices.iter().filter_map(|choice| choice.ending.as_ref());
+            let usage = Usage::of(endings, self.choices.len() as u32);
             sse::data(frame, &Document { head: &self.head, choices: Vec::new(), usage: Some(Some(usage)), timings: None });
         }
         sse::done(frame);

@@ -16,21 +16,21 @@ pub(crate) const MAX_TOOLS: usize = 128;
 /// Bytes of a function's name.
 pub(crate) const MAX_NAME_BYTES: usize = 128;
 
-pub(super) static TOOLS: Field = Field::new(
+pub(crate) static TOOLS: Field = Field::new(
     "tools",
     Kind::List(&Kind::Tagged("type", &[("function", &TOOL)]), 0, MAX_TOOLS),
     "Functions that the model may call. A call's arguments are held to the function's 'parameters'.",
 );
-pub(super) static TOOL_CHOICE: Field = Field::new(
+pub(crate) static TOOL_CHOICE: Field = Field::new(
     "tool_choice",
     Kind::OneOf(&[Kind::Word(&["auto", "none", "required"]), Kind::Tagged("type", &[("function", &NAMED_CHOICE)])]),
     "Whether the model calls tools: as it likes ('auto'), not at all, at least one and nothing else ('required'), or the one that is named.",
 );
-pub(super) static PARALLEL_TOOL_CALLS: Field =
+pub(crate) static PARALLEL_TOOL_CALLS: Field =
     Field::new("parallel_tool_calls", Kind::Flag, "Whether the model may make several calls in one answer.").or(Literal::Flag(true));
-pub(super) static FUNCTIONS: Field =
+pub(crate) static FUNCTIONS: Field =
     Field::new("functions", Kind::List(&Kind::Object(&FUNCTION), 0, MAX_TOOLS), "The old form of 'tools'.");
-pub(super) static FUNCTION_CALL: Field = Field::new(
+pub(crate) static FUNCTION_CALL: Field = Field::new(
     "function_call",
     Kind::OneOf(&[Kind::Word(&["auto", "none"]), Kind::Object(&NAME)]),
     "The old form of 'tool_choice', for 'functions'.",
@@ -80,7 +80,7 @@ static NAME: Table = Table {
 };
 
 /// Reads what the request says of tools into `generate`. Returns whether it says it in the old form, in which the answer is then given too.
-pub(super) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<bool, ApiError> {
+pub(crate) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<bool, ApiError> {
     let mut tools = Vec::new();
     for mut tool in fields.objects("tools", &TOOL) {
         tools.extend(tool.object("function", &FUNCTION).map(function));
