@@ -4,6 +4,8 @@
 //! variables. Never here: wasmtime, Burn, tokio, sockets; `cfg(target_family = "wasm")` stands below and nowhere else.
 
 pub mod body;
+mod docs;
+mod endpoints;
 pub mod generate;
 mod ident;
 mod llama;

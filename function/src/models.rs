@@ -8,7 +8,11 @@ use crate::{
     nn::{self, Outputs},
     ports::{Graph, Nn, Ports, Settings},
     respond, settings,
-    wire::{ApiError, error::ErrorType, table::quoted},
+    wire::{
+        ApiError,
+        error::ErrorType,
+        table::{Field, Kind, Table, quoted},
+    },
 };
 
 /// The models that are served, the default first.
@@ -65,6 +69,15 @@ fn none_configured() -> ApiError {
     let message = "No model is configured: name one in the setting 'models'.";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Unavailable, message).code("no_model")
 }
+
+/// The answer of `GET /health`.
+pub(crate) static HEALTH: Table = Table {
+    name: "Health",
+    plural: "answers",
+    about: "That the default model can answer.",
+    fields: &[Field::new("status", Kind::Word(&["ok"]), "Always 'ok'; otherwise the status is 503.").required()],
+    open: false,
+};
 
 /// `GET /health`: 200 once the default model can answer. The 503 is llama.cpp's, number and all, which load balancers' and clients' checks know.
 pub(crate) async fn health<P: Ports>(ports: &P) -> Response<Body> {

@@ -4,78 +4,17 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
 use crate::{
-    Body, llama, models, openai, openapi,
+    Body, docs,
+    endpoints::{Action, ENDPOINTS, Endpoint, GET},
+    llama, models, openai, openapi,
     page::{self, Asset},
     ports::Ports,
-    wire::{
-        ApiError,
-        error::ErrorType,
-        table::{Table, quoted},
-    },
+    wire::{ApiError, error::ErrorType, table::quoted},
 };
-
-/// What is done at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    Health,
-    OpenApi,
-    Models,
-    Model,
-    ChatCompletions,
-    Completions,
-    Embeddings,
-    Rerank,
-    Tokenize,
-    Detokenize,
-    ApplyTemplate,
-}
-
-/// What a client may ask, and where. The routes are made from this, and so is OpenAPI's document.
-#[derive(Debug)]
-pub(crate) struct Endpoint {
-    /// The first is the one to use; the others are taken too. A last segment in braces stands for any rest of a path.
-    pub(crate) paths: &'static [&'static str],
-    pub(crate) methods: &'static str,
-    pub(crate) action: Action,
-    /// What it does, in a few words.
-    pub(crate) about: &'static str,
-    /// What its body holds.
-    pub(crate) request: Option<&'static Table>,
-}
-
-const GET: &str = "GET, HEAD";
-const POST: &str = "POST";
-
-const fn get(paths: &'static [&'static str], action: Action, about: &'static str) -> Endpoint {
-    Endpoint { paths, methods: GET, action, about, request: None }
-}
-
-const fn post(paths: &'static [&'static str], action: Action, about: &'static str, request: &'static Table) -> Endpoint {
-    Endpoint { paths, methods: POST, action, about, request: Some(request) }
-}
-
-/// All that there is beside the page.
-pub(crate) static ENDPOINTS: [Endpoint; 11] = [
-    post(&["/v1/chat/completions"], Action::ChatCompletions, "Continue a chat", &openai::chat::TABLE),
-    post(&["/v1/completions"], Action::Completions, "Continue texts as they are", &openai::completions::TABLE),
-    post(&["/v1/embeddings"], Action::Embeddings, "Texts as vectors", &openai::embeddings::TABLE),
-    post(
-        &["/v1/rerank", "/rerank", "/v1/reranking", "/reranking"],
-        Action::Rerank,
-        "Documents by their nearness to a query",
-        &llama::RERANK,
-    ),
-    post(&["/tokenize"], Action::Tokenize, "A text as tokens", &llama::TOKENIZE),
-    post(&["/detokenize"], Action::Detokenize, "Tokens as a text", &llama::DETOKENIZE),
-    post(&["/apply-template"], Action::ApplyTemplate, "What a model reads of a chat", &llama::TEMPLATE),
-    get(&["/v1/models"], Action::Models, "The models that are served, the default first"),
-    get(&["/v1/models/{id}"], Action::Model, "One model"),
-    get(&["/health", "/v1/health"], Action::Health, "Whether the default model can answer"),
-    get(&["/openapi.json"], Action::OpenApi, "This API as OpenAPI 3.1"),
-];
 
 enum Route {
     Page(Asset),
+    Docs(docs::Asset),
     /// With the rest of the path that stands for its last segment.
     Api(&'static Endpoint, String),
 }
@@ -85,6 +24,9 @@ impl Route {
         if let Some(asset) = page::asset(path) {
             return Some(Self::Page(asset));
         }
+        if let Some(asset) = docs::asset(path) {
+            return Some(Self::Docs(asset));
+        }
         ENDPOINTS.iter().find_map(|endpoint| {
             let rest = endpoint.paths.iter().find_map(|pattern| rest(pattern, path))?;
             Some(Self::Api(endpoint, rest))
@@ -93,7 +35,7 @@ impl Route {
 
     fn methods(&self) -> &'static str {
         match self {
-            Self::Page(_) => GET,
+            Self::Page(_) | Self::Docs(_) => GET,
             Self::Api(endpoint, _) => endpoint.methods,
         }
     }
@@ -118,6 +60,7 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
     }
     match route {
         Route::Page(asset) => page::get(asset),
+        Route::Docs(asset) => docs::get(asset),
         Route::Api(endpoint, rest) => act(&ports, endpoint.action, rest, body).await.unwrap_or_else(|error| error.response()),
     }
 }
@@ -144,7 +87,10 @@ async fn act<P: Ports, B: http_body::Body<Data = Bytes>>(
 }
 
 fn not_found(method: &Method, path: &str) -> ApiError {
-    let message = format!("There is nothing at {} here ({method}). The API is at /v1/chat/completions and /v1/models.", quoted(path));
+    let message = format!(
+        "There is nothing at {} here ({method}). The API is at /v1/chat/completions and /v1/models; /docs describes all of it.",
+        quoted(path)
+    );
     ApiError::new(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, message).code("unknown_url")
 }
 

@@ -1,6 +1,7 @@
 //! What llama.cpp's server has beside OpenAI's API: a model's tokens, its chat template, and documents in the order of their nearness to a query.
 
 mod rerank;
+pub(crate) mod schemas;
 mod template;
 mod tokens;
 

@@ -8,6 +8,7 @@ mod head;
 mod logprobs;
 mod models;
 pub(crate) mod sampling;
+pub(crate) mod schemas;
 pub(crate) mod usage;
 
 pub(crate) use models::{list, one};

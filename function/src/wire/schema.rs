@@ -60,8 +60,8 @@ fn kind(of: &'static Kind, schemas: &mut Schemas) -> Value {
         Kind::TextOf(low, high) => json!({"type": "string", "minLength": low.min(&1), "maxLength": high}),
         Kind::Word(words) => json!({"type": "string", "enum": words}),
         Kind::Flag => json!({"type": "boolean"}),
-        Kind::Number(low, high) => json!({"type": "number", "minimum": low, "maximum": high}),
-        Kind::Integer(low, high) => json!({"type": "integer", "minimum": bound(*low), "maximum": bound(*high)}),
+        Kind::Number(low, high) => between("number", low.is_finite().then(|| json!(low)), high.is_finite().then(|| json!(high))),
+        Kind::Integer(low, high) => between("integer", bound(*low), bound(*high)),
         Kind::List(item, low, high) => {
             let mut schema = json!({"type": "array", "items": kind(item, schemas)});
             if *low > 0 {
@@ -84,7 +84,18 @@ fn kind(of: &'static Kind, schemas: &mut Schemas) -> Value {
     }
 }
 
-/// A bound as JSON; those of this service's integers are within 64 bits.
-fn bound(number: i128) -> Value {
-    i64::try_from(number).map(Value::from).or_else(|_| u64::try_from(number).map(Value::from)).unwrap_or(Value::Null)
+/// Numbers between bounds that there may be.
+fn between(of_type: &str, low: Option<Value>, high: Option<Value>) -> Value {
+    let mut schema = json!({"type": of_type});
+    for (name, bound) in [("minimum", low), ("maximum", high)] {
+        if let Some(bound) = bound {
+            schema[name] = bound;
+        }
+    }
+    schema
+}
+
+/// A bound, unless it is that of 64 bits, which JSON's readers would round.
+fn bound(number: i128) -> Option<Value> {
+    i64::try_from(number).ok().filter(|number| *number > i64::MIN && *number < i64::MAX).map(Value::from)
 }

@@ -90,6 +90,11 @@ pub enum Effect {
     Refused(fn(&Value) -> bool),
 }
 
+/// A number of things.
+pub(crate) const COUNT: Kind = Kind::Integer(0, i64::MAX as i128);
+/// Any number.
+pub(crate) const REAL: Kind = Kind::Number(f64::NEG_INFINITY, f64::INFINITY);
+
 impl Field {
     /// A field that may be left out.
     pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Self {

@@ -12,6 +12,7 @@ mod errors;
 mod formats;
 mod logprobs;
 mod mutations;
+mod openapi;
 mod requests;
 mod routes;
 mod streams;

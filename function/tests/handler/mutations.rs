@@ -1,9 +1,13 @@
-//! Requests made by chance out of fine ones: each is answered by a status and, where refused, by the envelope; none panics. The seed is fixed, so a failure comes again.
+//! Requests made by chance out of fine ones, on every route: each is answered by a status and, where refused, by the envelope; none panics, none is the service's fault, and
+//! what the model is asked is always within the contract. The seed is fixed, so a failure comes again.
 
-use hearth_function::openai::chat::ChatRequest;
-use serde_json::json;
+use http::{Method, Uri};
+use serde_json::{Value, json};
 
-use crate::world::{Step, World, hello};
+use crate::{
+    openapi::{API, answer_schema, fault, request_schema},
+    world::{World, hello},
+};
 
 /// xorshift64*
 struct Dice(u64);
@@ -21,26 +25,66 @@ impl Dice {
     }
 }
 
-fn seeds() -> Vec<Vec<u8>> {
-    let full = json!({
-        "model": "tiny", "stream": true, "stream_options": {"include_usage": true}, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "seed": 1,
-        "stop": ["a", "\u{e9}"], "max_tokens": 10, "max_completion_tokens": 10, "n": 1, "tools": [], "user": "x", "logit_bias": {},
-        "repeat_penalty": 1.1, "frequency_penalty": 0.5, "presence_penalty": -0.5, "chat_template_kwargs": {"a": [1, {"b": null}]}, "ignore_eos": false
+/// Fine requests, with every field among them.
+fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let sampling = json!({
+        "model": "tiny", "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "seed": 1, "stop": ["a", "\u{e9}"], "max_tokens": 10, "n": 2,
+        "logit_bias": {"5": -1.5}, "repeat_penalty": 1.1, "frequency_penalty": 0.5, "presence_penalty": -0.5, "ignore_eos": false, "user": "x"
     });
+    let with = |mut request: Value| {
+        for (name, value) in sampling.as_object().unwrap() {
+            request[name] = value.clone();
+        }
+        request
+    };
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let tool = json!({"type": "function", "function": {"name": "weather", "description": "d", "parameters": schema, "strict": true}});
+    let chat = "/v1/chat/completions";
+    let full = with(hello(json!({
+        "stream": true, "stream_options": {"include_usage": true}, "max_completion_tokens": 10, "chat_template_kwargs": {"a": [1, {"b": null}]},
+        "logprobs": true, "top_logprobs": 3, "reasoning_effort": "low", "enable_thinking": true,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": true}}
+    })));
     let parts = json!({"messages": [
         {"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "🔥"}]},
-        {"role": "assistant", "content": "x", "tool_calls": []}, {"role": "tool", "content": "1", "tool_call_id": "c"}
+        {"role": "assistant", "content": null, "reasoning_content": "r", "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        ]},
+        {"role": "tool", "content": "1", "tool_call_id": "c"}
     ]});
-    [hello(json!({})), hello(full), hello(parts)].map(|request| request.to_string().into_bytes()).to_vec()
+    let mut tools = parts.clone();
+    tools["tools"] = json!([tool]);
+    tools["tool_choice"] = json!({"type": "function", "function": {"name": "weather"}});
+    tools["parallel_tool_calls"] = json!(false);
+    let old = hello(json!({"functions": [tool["function"]], "function_call": {"name": "weather"}, "grammar": "", "regex": ""}));
+    let requests = [
+        (chat, hello(json!({}))),
+        (chat, full),
+        (chat, parts.clone()),
+        (chat, tools.clone()),
+        (chat, old),
+        (chat, hello(json!({"grammar": "start: \"a\"", "stop": "b"}))),
+        ("/v1/completions", with(json!({"prompt": "Once", "echo": true, "logprobs": 2, "best_of": 2, "stream": true}))),
+        ("/v1/completions", with(json!({"prompt": [[1, 2], [3]], "guided_regex": "a+", "suffix": ""}))),
+        ("/v1/completions", json!({"prompt": [1, 2], "max_tokens": 0, "echo": true})),
+        ("/v1/embeddings", json!({"model": "tiny", "input": ["a", [1, 2]], "encoding_format": "base64", "dimensions": 2})),
+        ("/v1/embeddings", json!({"input": [1, 2], "dimensions": 1})),
+        ("/v1/rerank", json!({"query": "q", "documents": ["a", {"text": "b"}], "top_n": 1, "return_documents": true})),
+        ("/tokenize", json!({"content": "🔥", "add_special": true, "parse_special": false, "with_pieces": true})),
+        ("/detokenize", json!({"model": "tiny", "tokens": [1, 2, 3]})),
+        ("/apply-template", tools),
+    ];
+    requests.map(|(path, request)| (path, request.to_string().into_bytes())).to_vec()
 }
 
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 30] = [
     "null",
     "true",
     "-1",
     "1e999",
     "-0",
     "18446744073709551616",
+    "4294967296",
     "0.1",
     "\"\"",
     "[]",
@@ -56,6 +100,11 @@ const WORDS: [&str; 24] = [
     "\\ud800",
     "\"messages\"",
     "\"role\"",
+    "\"required\"",
+    "\"prompt\"",
+    "\"n\":8,",
+    "\"stream\":true,",
+    "[1,2],",
     "\u{feff}",
     "[[[[[[[[[[[[[[[[",
     "\u{0}",
@@ -90,29 +139,91 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Puts a value by chance in the place of one in the tree, so that what is sent is JSON always.
+fn replace(dice: &mut Dice, value: &mut Value) {
+    let children: Vec<&mut Value> = match value {
+        Value::Object(map) => map.values_mut().collect(),
+        Value::Array(items) => items.iter_mut().collect(),
+        _ => Vec::new(),
+    };
+    let count = children.len();
+    match children.into_iter().nth(dice.below(count + usize::from(count == 0))) {
+        Some(child) if dice.below(4) > 0 => replace(dice, child),
+        _ => {
+            let words: Vec<Value> = WORDS.iter().filter_map(|word| serde_json::from_str(word).ok()).collect();
+            *value = words[dice.below(words.len())].clone();
+        }
+    }
+}
+
+/// Sends a body and checks all that holds of any answer. Returns the status and whether a parameter is named.
+fn send(path: &str, body: Vec<u8>) -> (u16, bool) {
+    let answer = World::obliging().send(Method::POST, path, body.clone());
+    let status = answer.status.as_u16();
+    if status != 200 {
+        let shown = String::from_utf8_lossy(&body);
+        assert!(status == 400 || status == 404, "{path}: {status} for {shown}");
+        assert!(answer.text().len() < 2000, "{}", answer.text());
+        return (status, answer.error().0.is_string());
+    }
+    // What is taken is what the document says is taken.
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(fault(request_schema(path), &request, ""), None, "{path}: {request}");
+    if answer.header("content-type") == "application/json" {
+        assert_eq!(fault(answer_schema(path, "application/json"), &answer.json(), ""), None, "{path}: {request}");
+    } else {
+        let (done, events) = answer.events().split_last().map(|(done, events)| (done.clone(), events.to_vec())).unwrap();
+        assert_eq!(done, "[DONE]");
+        for event in events {
+            assert_eq!(fault(answer_schema(path, "text/event-stream"), &event, ""), None, "{path}: {request}");
+        }
+    }
+    (status, false)
+}
+
 #[test]
 fn no_request_breaks_the_handler() {
     let (mut dice, seeds) = (Dice(0x9e37_79b9_7f4a_7c15), seeds());
+    for (path, _) in API["paths"].as_object().unwrap().iter().filter(|(_, methods)| methods.get("post").is_some()) {
+        assert!(seeds.iter().any(|(seed, _)| seed == path), "{path} is not among the requests");
+    }
+    for (path, seed) in &seeds {
+        assert_eq!(send(path, seed.clone()).0, 200, "{path}");
+    }
     let (mut taken, mut named) = (0, 0);
-    for round in 0..20_000 {
-        let mut body = seeds[round % seeds.len()].clone();
-        mutate(&mut dice, &mut body);
-        match ChatRequest::parse(&body) {
-            Ok(request) => {
-                assert!(request.n >= 1);
-                let answer = World::new([Step::End("", "stop")]).chat_bytes(body);
-                assert!(answer.status == 200 || answer.status == 404, "{}", answer.text());
-                taken += 1;
-            }
-            Err(error) => {
-                assert_eq!(error.status, 400);
-                assert!(error.json().len() < 2000);
-                let answer = World::new([]).chat_bytes(body);
-                assert_eq!(answer.status, 400);
-                named += usize::from(answer.error().0.is_string());
-            }
+    for round in 0..30_000 {
+        let (path, seed) = &seeds[round % seeds.len()];
+        let mut body = seed.clone();
+        if round % 2 == 0 {
+            mutate(&mut dice, &mut body);
+        } else {
+            let mut request: Value = serde_json::from_slice(seed).unwrap();
+            replace(&mut dice, &mut request);
+            body = request.to_string().into_bytes();
         }
+        let (status, names) = send(path, body);
+        taken += usize::from(status == 200);
+        named += usize::from(names);
     }
     // The dice reach every floor: what is taken, what is refused as JSON, and what is refused as a parameter.
-    assert!(taken > 100 && named > 500 && taken + named < 19_000, "{taken} taken, {named} named");
+    assert!(taken > 2_000 && named > 5_000 && taken + named < 29_000, "{taken} taken, {named} named");
+}
+
+#[test]
+fn no_path_breaks_the_handler() {
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let paths: Vec<_> =
+        API["paths"].as_object().unwrap().keys().map(|path| path.replace("{id}", "t%69ny")).chain(["/docs.js".into()]).collect();
+    let methods = ["GET", "POST", "HEAD", "OPTIONS", "DELETE", "BREW"];
+    let mut found = 0;
+    for round in 0..5_000 {
+        let mut path = paths[round % paths.len()].clone().into_bytes();
+        mutate(&mut dice, &mut path);
+        let Ok(uri) = Uri::try_from(path) else { continue };
+        let method = Method::from_bytes(methods[dice.below(methods.len())].as_bytes()).unwrap();
+        let answer = World::obliging().send(method, &uri.to_string(), "");
+        assert!([200, 400, 404, 405].contains(&answer.status.as_u16()), "{uri}: {}", answer.text());
+        found += usize::from(answer.status != 404);
+    }
+    assert!((100..4_900).contains(&found), "{found} found");
 }

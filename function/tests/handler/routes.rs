@@ -69,7 +69,9 @@ fn a_model_is_found_by_its_name() {
 
 #[test]
 fn what_is_not_there_is_404_in_the_envelope() {
-    for path in ["/v1", "/v1/chat/completions/", "/v1/chat", "/healthz", "//", "/page.js/", "/V1/models"] {
+    for path in
+        ["/v1", "/v1/chat/completions/", "/v1/chat", "/healthz", "//", "/page.js/", "/docs/", "/tokenize/", "/v1/tokenize", "/V1/models"]
+    {
         let answer = World::new([]).get(path);
         assert_eq!((answer.status.as_u16(), answer.error()), (404, (json!(null), json!("unknown_url"))), "{path}");
     }
@@ -81,7 +83,8 @@ fn a_wrong_method_is_told_the_right_ones() {
     let cases =
         [("/v1/chat/completions", "GET", "POST"), ("/v1/chat/completions", "HEAD", "POST"), ("/v1/chat/completions", "OPTIONS", "POST")];
     let gets =
-        ["/", "/page.js", "/page.css", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"].map(|path| (path, "POST", "GET, HEAD"));
+        ["/", "/page.js", "/page.css", "/docs", "/docs.js", "/openapi.json", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"]
+            .map(|path| (path, "POST", "GET, HEAD"));
     for (path, method, allow) in cases.into_iter().chain(gets).chain([("/health", "BREW", "GET, HEAD")]) {
         let answer = World::new([]).send(Method::from_bytes(method.as_bytes()).unwrap(), path, "");
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allow), "{method} {path}");
@@ -91,7 +94,9 @@ fn a_wrong_method_is_told_the_right_ones() {
 
 #[test]
 fn head_answers_as_get_does() {
-    for path in ["/", "/page.js", "/page.css", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"] {
+    for path in
+        ["/", "/page.js", "/page.css", "/docs", "/docs.css", "/openapi.json", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"]
+    {
         let (get, head) = (World::new([]).get(path), World::new([]).send(Method::HEAD, path, ""));
         assert_eq!((head.status, &head.headers), (get.status, &get.headers), "{path}");
         assert_eq!(get.header("content-length"), get.text().len().to_string(), "{path}");

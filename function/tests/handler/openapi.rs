@@ -1,0 +1,201 @@
+//! `/openapi.json` and the page that shows it: that the document is whole, that what it says of requests and answers is so, and that the page runs nothing else.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Step, World, hello};
+
+/// The document.
+pub static API: LazyLock<Value> = LazyLock::new(|| World::new([]).get("/openapi.json").json());
+
+fn resolve(schema: &Value) -> &Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => API.pointer(reference.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("no {reference}")),
+        None => schema,
+    }
+}
+
+/// Why a value is not as a schema says, if it is not. `null` is a field that is not there, as the document's description has it.
+pub fn fault(schema: &Value, value: &Value, path: &str) -> Option<String> {
+    let schema = resolve(schema);
+    let wrong = |why: &str| Some(format!("{path}: {why}: {value}"));
+    for name in ["anyOf", "oneOf"] {
+        if let Some(choices) = schema[name].as_array() {
+            let faults: Vec<_> = choices.iter().map(|choice| fault(choice, value, path)).collect();
+            return if faults.contains(&None) { None } else { faults.into_iter().flatten().next() };
+        }
+    }
+    if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
+        return wrong("not one of the words");
+    }
+    let within = |low: &str, high: &str, size: f64| {
+        schema[low].as_f64().is_none_or(|low| size >= low) && schema[high].as_f64().is_none_or(|high| size <= high)
+    };
+    match (schema["type"].as_str(), value) {
+        (None, _) | (Some("boolean"), Value::Bool(_)) => None,
+        (Some("string"), Value::String(text)) if within("minLength", "maxLength", text.chars().count() as f64) => None,
+        (Some("number"), Value::Number(number)) if within("minimum", "maximum", number.as_f64().unwrap()) => None,
+        (Some("integer"), Value::Number(number)) if number.as_f64().unwrap().fract() == 0.0 => {
+            if within("minimum", "maximum", number.as_f64().unwrap()) { None } else { wrong("out of range") }
+        }
+        (Some("array"), Value::Array(items)) if within("minItems", "maxItems", items.len() as f64) => {
+            items.iter().enumerate().find_map(|(index, item)| fault(&schema["items"], item, &format!("{path}[{index}]")))
+        }
+        (Some("object"), Value::Object(map)) => {
+            let names = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap());
+            if let Some(name) = names.into_iter().find(|name| map.get(*name).is_none_or(Value::is_null)) {
+                return wrong(&format!("without {name}"));
+            }
+            map.iter().filter(|(_, value)| !value.is_null()).find_map(|(name, value)| {
+                let path = format!("{path}.{name}");
+                match (&schema["properties"][name], &schema["additionalProperties"]) {
+                    (Value::Null, Value::Bool(false)) => Some(format!("{path} is not in the schema")),
+                    (Value::Null, Value::Null) => None,
+                    (Value::Null, rest) => fault(rest, value, &path),
+                    (property, _) => fault(property, value, &path),
+                }
+            })
+        }
+        _ => wrong(&format!("not {schema}")),
+    }
+}
+
+/// The schema of a request to a path.
+pub fn request_schema(path: &str) -> &'static Value {
+    &API["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+}
+
+/// The schema of an answer to it.
+pub fn answer_schema(path: &str, content_type: &str) -> &'static Value {
+    let path = &API["paths"][path];
+    let operation = path.get("post").or(path.get("get")).expect("an operation");
+    &operation["responses"]["200"]["content"][content_type]["schema"]
+}
+
+fn check(schema: &Value, value: &Value) {
+    assert!(schema.is_object());
+    if let Some(fault) = fault(schema, value, "") {
+        panic!("{fault}\n{value:#}");
+    }
+}
+
+#[test]
+fn the_document_is_whole() {
+    assert_eq!(API["openapi"], "3.1.0");
+    fn references(value: &Value) {
+        match value {
+            Value::Object(map) => {
+                if map.contains_key("$ref") {
+                    resolve(value);
+                }
+                map.values().for_each(references);
+            }
+            Value::Array(items) => items.iter().for_each(references),
+            _ => {}
+        }
+    }
+    references(&API);
+    let tags: HashSet<_> = API["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+    let mut ids = HashSet::new();
+    for (path, methods) in API["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(ids.insert(operation["operationId"].clone()), "{path}");
+            assert!(tags.contains(&operation["tags"][0]), "{path}");
+            // What is documented is there.
+            let path = path.replace("{id}", "tiny");
+            let answer = World::new([]).send(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &path, "");
+            assert!(answer.status == 200 || answer.status == 400, "{path}: {}", answer.text());
+        }
+    }
+    // Every schema is used, has words for each field, and none is left that could not be made.
+    for (name, schema) in API["components"]["schemas"].as_object().unwrap() {
+        assert!(schema["properties"].as_object().is_some_and(|fields| !fields.is_empty()), "{name}");
+        for (field, schema) in schema["properties"].as_object().unwrap() {
+            assert!(schema["description"].as_str().is_some_and(|words| words.ends_with('.')), "{name}.{field}");
+        }
+    }
+}
+
+#[test]
+fn every_example_is_taken_and_answered_as_documented() {
+    let mut taken = 0;
+    for (path, methods) in API["paths"].as_object().unwrap() {
+        let answer = match methods.get("post") {
+            Some(operation) => {
+                let example = &operation["requestBody"]["content"]["application/json"]["example"];
+                check(request_schema(path), example);
+                World::obliging().post(path, example)
+            }
+            None => World::obliging().get(&path.replace("{id}", "tiny")),
+        };
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        check(answer_schema(path, "application/json"), &answer.json());
+        taken += 1;
+    }
+    assert!(taken >= 11);
+}
+
+#[test]
+fn full_answers_are_as_documented() {
+    let logprobs =
+        json!([{"id": 1, "token": "a", "bytes": [97], "logprob": -0.5, "top": [{"id": 2, "token": "b", "bytes": [98], "logprob": -1.5}]}]);
+    let script = || {
+        World::new([
+            Step::Say(json!({"reasoning": "r", "text": "a", "tokens": [1], "logprobs": logprobs, "prompt_logprobs": logprobs})),
+            Step::Say(json!({"text": "", "tool_calls": [{"index": 0, "name": "f"}, {"index": 0, "arguments": "{}"}], "result": {
+                "finish_reason": "tool_calls", "usage": {"prompt_tokens": 7, "completion_tokens": 3}
+            }})),
+        ])
+    };
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    for more in [json!({"tools": tools}), json!({"functions": [{"name": "f"}]})] {
+        let mut request = hello(more);
+        request["logprobs"] = json!(true);
+        check(request_schema("/v1/chat/completions"), &request);
+        check(answer_schema("/v1/chat/completions", "application/json"), &script().chat(&request).json());
+        request["stream"] = json!(true);
+        request["stream_options"] = json!({"include_usage": true});
+        for event in script().chat(&request).events().iter().filter(|event| *event != "[DONE]") {
+            check(answer_schema("/v1/chat/completions", "text/event-stream"), event);
+        }
+    }
+    let mut request = json!({"prompt": "p", "echo": true, "logprobs": 1});
+    check(answer_schema("/v1/completions", "application/json"), &script().post("/v1/completions", &request).json());
+    request["stream"] = json!(true);
+    for event in script().post("/v1/completions", &request).events().iter().filter(|event| *event != "[DONE]") {
+        check(answer_schema("/v1/completions", "text/event-stream"), event);
+    }
+    for (path, request) in [
+        ("/v1/embeddings", json!({"input": "a", "encoding_format": "base64"})),
+        ("/v1/rerank", json!({"query": "a", "documents": ["b"], "return_documents": true})),
+        ("/tokenize", json!({"content": "a"})),
+    ] {
+        check(answer_schema(path, "application/json"), &World::obliging().post(path, &request).json());
+    }
+    let refusal = World::new([]).post("/tokenize", &json!({})).json();
+    check(&API["paths"]["/tokenize"]["post"]["responses"]["default"]["content"]["application/json"]["schema"], &refusal);
+}
+
+#[test]
+fn the_page_runs_nothing_but_its_own_files() {
+    let world = World::new([]);
+    let page = world.get("/docs");
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    let html = page.text();
+    for inline in ["<script>", "<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"] {
+        assert!(!html.contains(inline), "{inline}");
+    }
+    for (file, of_type) in [("/docs.js", "text/javascript; charset=utf-8"), ("/docs.css", "text/css; charset=utf-8")] {
+        assert!(html.contains(&format!("\"{file}\"")), "{file}");
+        let file = world.get(file);
+        assert_eq!((file.status.as_u16(), file.header("content-type")), (200, of_type));
+        for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://"] {
+            assert!(!file.text().contains(markup), "{markup}");
+        }
+    }
+    assert_eq!(world.post("/docs", &json!({})).header("allow"), "GET, HEAD");
+}
