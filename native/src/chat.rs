@@ -1,16 +1,17 @@
 //! `hearth chat`: a chat in the terminal, with the engine in this process.
 
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    time::Duration,
-};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::Context as _;
 use hearth_engine::{Context, Engine, ErrorKind, Graph, NamedTensor, Tensor, TensorType};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::{cli::ChatArgs, engine, select::select};
+use crate::{
+    cli::ChatArgs,
+    engine::{self, Load},
+    select::select,
+};
 
 const HELP: &str = "/reset    forget the chat so far
 /help     this list
@@ -24,7 +25,7 @@ pub(crate) fn run(args: ChatArgs) -> anyhow::Result<()> {
     let model = models.into_iter().next().context("no model")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let chatted = runtime.block_on(async {
-        let engine = engine::start(&args.engine, 1, 1, Duration::ZERO)?;
+        let engine = engine::start(&args.engine, Load::own(1))?;
         engine.add_model(&model.name, model.path, model.sha256);
         let graph = engine.ready(&model.name).await?;
         greet(&engine, &model.name, &graph);

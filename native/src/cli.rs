@@ -131,9 +131,16 @@ pub(crate) struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:18789", env = "HEARTH_LISTEN")]
     pub(crate) listen: SocketAddr,
-    /// A model of the catalog (`hearth models`), the path of a GGUF file or a Hugging Face folder, or NAME=PATH; can be repeated, the first is the default
+    /// A model of the catalog (`hearth models`), the path of a GGUF file or a Hugging Face folder, or NAME=PATH; can be repeated, the first is the default. Without
+    /// one: the catalog's default, and all others that were pulled
     #[arg(long = "model", value_name = "NAME|PATH")]
     pub(crate) models: Vec<String>,
+    /// Load all models at the start and keep them. Otherwise only the first is; the others are loaded when they are first asked for
+    #[arg(long, env = "HEARTH_PRELOAD")]
+    pub(crate) preload: bool,
+    /// Seconds after which a model that nobody has used is unloaded, the first aside; 0 keeps it until another needs its memory
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "HEARTH_UNLOAD_AFTER")]
+    pub(crate) unload_after: u64,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// Chats computed together; further ones wait

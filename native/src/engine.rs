@@ -13,8 +13,28 @@ use crate::{
 /// Of [`Engine::load`], which nothing in this binary calls: models come by path.
 const LOAD_CAP: u64 = 0;
 
-/// Starts an engine for `sequences` chats at once and `queue` that wait, each no longer than `max_wait`.
-pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait: Duration) -> anyhow::Result<Engine> {
+/// For how many an engine is, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Chats computed together.
+    pub(crate) sequences: usize,
+    /// Chats that may wait.
+    pub(crate) queue: usize,
+    /// How long one may wait; 0 is for ever.
+    pub(crate) max_wait: Duration,
+    /// How long a model that is loaded on demand stays without use; 0 is for ever.
+    pub(crate) unload_after: Duration,
+}
+
+impl Load {
+    /// That of one user, who begins so many chats at once.
+    pub(crate) fn own(sequences: usize) -> Self {
+        Self { sequences, queue: sequences, max_wait: Duration::ZERO, unload_after: Duration::ZERO }
+    }
+}
+
+/// Starts an engine.
+pub(crate) fn start(args: &EngineArgs, load: Load) -> anyhow::Result<Engine> {
     let device = match args.device {
         Device::Auto => DeviceChoice::Auto,
         Device::Cpu => DeviceChoice::Cpu,
@@ -28,6 +48,7 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         KvCache::F16 => KvType::F16,
         KvCache::Q8_0 => KvType::Q8_0,
     };
+    let Load { sequences, queue, max_wait, unload_after } = load;
     let options = EngineOptions {
         device,
         threads: args.threads,
@@ -38,6 +59,7 @@ pub(crate) fn start(args: &EngineArgs, sequences: usize, queue: usize, max_wait:
         kv_bytes: args.cache_memory.saturating_mul(1 << 20),
         load_cap: LOAD_CAP,
         max_wait,
+        unload_after,
         speculation: args.speculation,
         draft_model: draft_model.map(|Selected { path, sha256, .. }| ModelFile { path, sha256 }),
         quantize: args.quantize,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use hearth_engine::catalog::{Catalog, ModelEntry, path_of};
+use hearth_engine::catalog::{Catalog, ModelEntry, load_path_of, path_of};
 
 use crate::{
     cli::{ModelsArgs, models_dir},
@@ -19,8 +19,8 @@ pub(crate) fn run(args: &ModelsArgs) -> anyhow::Result<()> {
     let catalog = Catalog::with_local(&dir)?;
     if let Some(name) = &args.path {
         let model = catalog.find(name)?;
-        let path = path_of(&dir, model, model.main_file());
-        anyhow::ensure!(path.is_file(), "the model `{name}` is not on this machine; get it with: hearth pull {name}");
+        let path = load_path_of(&dir, model);
+        anyhow::ensure!(path.exists(), "the model `{name}` is not on this machine; get it with: hearth pull {name}");
         writeln!(out, "{}", path.display())?;
         return Ok(());
     }

@@ -69,7 +69,7 @@ impl ports::Nn for Nn {
     type Graph = NativeGraph;
 
     async fn load_by_name(&self, name: &str) -> Result<NativeGraph, NnError> {
-        self.0.load_by_name(name).map(NativeGraph).map_err(error)
+        self.0.load_by_name(name).await.map(NativeGraph).map_err(error)
     }
 }
 

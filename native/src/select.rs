@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use hearth_engine::{
     Quantization,
-    catalog::{Catalog, Check, ModelEntry, verify},
+    catalog::{Catalog, Check, ModelEntry, load_path_of, verify},
 };
 
 use crate::{cli::models_dir, progress::Progress};
@@ -61,6 +61,24 @@ pub(crate) fn select(words: &[String], quantize: Option<Quantization>) -> anyhow
     Ok(selected)
 }
 
+/// The default model, and all others of the catalog that are here.
+pub(crate) fn all_here() -> anyhow::Result<Vec<Selected>> {
+    let dir = models_dir()?;
+    let catalog = Catalog::with_local(&dir)?;
+    let mut selected = vec![of_catalog(catalog.default_model(), &dir)?];
+    for model in &catalog.models()[1..] {
+        if !load_path_of(&dir, model).exists() {
+            continue;
+        }
+        match of_catalog(model, &dir) {
+            Ok(model) => selected.push(model),
+            // Half a pull, say: no reason not to serve the others.
+            Err(error) => tracing::warn!("{} is not served: {error:#}", model.name),
+        }
+    }
+    Ok(selected)
+}
+
 /// A file or folder, by the name that was given or else its own.
 fn of_path(name: Option<&str>, path: &Path) -> anyhow::Result<Selected> {
     let metadata = path.metadata().with_context(|| format!("cannot read the model {}", path.display()))?;
@@ -88,7 +106,7 @@ fn of_catalog(model: &ModelEntry, dir: &Path) -> anyhow::Result<Selected> {
     let verified = verify(model, dir, Check::Marked, &mut |done, total| {
         bar.get_or_insert_with(|| Progress::new(&format!("verifying {}", model.name), Some(total))).set(done);
     })?;
-    Ok(Selected { name: model.name.clone(), path: verified.path, sha256: Some(verified.sha256) })
+    Ok(Selected { name: model.name.clone(), path: verified.path, sha256: verified.sha256 })
 }
 
 #[cfg(test)]

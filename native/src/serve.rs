@@ -7,9 +7,9 @@ use hearth_server::{Options, bind, shutdown_signal};
 
 use crate::{
     cli::ServeArgs,
-    engine,
+    engine::{self, Load},
     ports::{Handler, Ports},
-    select::{Selected, select},
+    select::{Selected, all_here, select},
 };
 
 /// Serves until a signal ends it.
@@ -25,10 +25,21 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // The port first: it costs nothing to find out that it is taken.
     let listener = bind(args.listen).await?;
     let address = listener.local_addr()?;
-    let models = select(&args.models, args.engine.quantize)?;
-    let engine = engine::start(&args.engine, args.sequences, args.queue, Duration::from_secs(args.max_wait))?;
-    for model in &models {
-        engine.add_model(&model.name, model.path.clone(), model.sha256.clone());
+    let models = if args.models.is_empty() && args.engine.quantize.is_none() { all_here()? } else { select(&args.models, args.engine.quantize)? };
+    let load = Load {
+        sequences: args.sequences,
+        queue: args.queue,
+        max_wait: Duration::from_secs(args.max_wait),
+        unload_after: Duration::from_secs(args.unload_after),
+    };
+    let engine = engine::start(&args.engine, load)?;
+    let at_start = if args.preload { models.len() } else { 1 };
+    for (at, Selected { name, path, sha256 }) in models.iter().enumerate() {
+        if at < at_start {
+            engine.add_model(name, path.clone(), sha256.clone());
+        } else {
+            engine.offer_model(name, path.clone(), sha256.clone());
+        }
     }
     let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
     let handler = Arc::new(Handler(Ports::new(engine.clone(), &names)));
@@ -43,7 +54,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // Requests are taken while models load: they are told so (503), and /health turns 200 at the right moment.
     let serving = hearth_server::serve(listener, handler, shutdown_signal(), options);
     let announced = async {
-        announce(&engine, &models, address).await?;
+        announce(&engine, &models, at_start, address).await?;
         std::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
@@ -52,13 +63,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Says that all is ready; fails when a model does not load, for a service that can never answer should not look like one.
-async fn announce(engine: &Engine, models: &[Selected], address: SocketAddr) -> anyhow::Result<()> {
+/// Says that all is ready; fails when one of the first `at_start` models does not load, for a service that can never answer should not look like one.
+async fn announce(engine: &Engine, models: &[Selected], at_start: usize, address: SocketAddr) -> anyhow::Result<()> {
     let mut lines = String::new();
-    for (at, model) in models.iter().enumerate() {
-        let graph = engine.ready(&model.name).await?;
-        let default = if at == 0 && models.len() > 1 { ", the default" } else { "" };
-        lines += &format!("  model   {} ({} tokens of context{default})\n", model.name, graph.context_length());
+    for (at, Selected { name, .. }) in models.iter().enumerate() {
+        let state = if at < at_start {
+            let default = if at == 0 && models.len() > 1 { ", the default" } else { "" };
+            format!("{} tokens of context{default}", engine.ready(name).await?.context_length())
+        } else {
+            "loaded when it is asked for".to_owned()
+        };
+        lines += &format!("  model   {name} ({state})\n");
     }
     println!("Hearth is ready at http://{address}\n{lines}  device  {}", engine.device_description());
     Ok(())

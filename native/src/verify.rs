@@ -25,6 +25,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     let mut failed = 0;
     for model in &models {
         match hash(model, &dir) {
+            Ok(()) if model.is_folder() => println!("{}: verified, {} files", model.name, model.files.len()),
             Ok(()) => println!("{}: verified, sha256 {}", model.name, model.main_file().sha256),
             Err(error) => {
                 failed += 1;

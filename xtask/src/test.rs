@@ -23,7 +23,8 @@ pub(crate) struct Args {
 pub(crate) const LLAMA_CPP: (&str, &str) = ("llama-cpp-python", "0.3.36");
 
 /// Models of the catalog that tests run, and the names that tests know them by.
-const MODELS: [(&str, &str); 2] = [("smollm2-135m-instruct", "smollm2.gguf"), ("gemma-3-270m", "gemma3.gguf")];
+const MODELS: [(&str, &str); 3] =
+    [("smollm2-135m-instruct", "smollm2.gguf"), ("gemma-3-270m", "gemma3.gguf"), ("all-minilm-l6-v2", "minilm")];
 
 pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let data = root.join("target/test-data");

@@ -18,7 +18,7 @@ pub struct ModelEntry {
     pub context: usize,
     /// Whether it was trained to chat and has a template for it.
     pub chat: bool,
-    /// Its files; the first is the one that is loaded.
+    /// Its files; the first is the one that is loaded, or `config.json`, where the folder is.
     pub files: Vec<ModelFile>,
 }
 
@@ -26,7 +26,7 @@ pub struct ModelEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
-    /// Its name in the model's folder.
+    /// Its name in the model's folder; may have one folder of its own before it.
     pub name: String,
     /// Bytes.
     pub size: u64,
@@ -79,9 +79,14 @@ pub struct InvalidEntry {
 }
 
 impl ModelEntry {
-    /// The file that is loaded.
+    /// The file that is loaded; of a folder as Hugging Face has them, its `config.json`.
     pub fn main_file(&self) -> &ModelFile {
         &self.files[0]
+    }
+
+    /// Whether the folder of its files is loaded as a whole.
+    pub fn is_folder(&self) -> bool {
+        self.main_file().name == "config.json"
     }
 
     /// Bytes of all files.
@@ -102,8 +107,9 @@ impl ModelEntry {
             return wrong("it has no file".into());
         }
         for (at, file) in self.files.iter().enumerate() {
-            if !is_file_name(&file.name) {
-                return wrong(format!("the file name {:?} has other characters than letters, digits, `-`, `.` and `_`", file.name));
+            if !is_file_path(&file.name) {
+                let rule = "letters, digits, `-`, `.` and `_`, with at most one folder before them";
+                return wrong(format!("the file name {:?} is something else than {rule}", file.name));
             }
             if self.files[..at].iter().any(|other| other.name == file.name) {
                 return wrong(format!("the file `{}` stands there twice", file.name));
@@ -119,6 +125,10 @@ impl ModelEntry {
 fn is_model_name(name: &str) -> bool {
     let safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
     (1..=64).contains(&name.len()) && name.bytes().all(safe) && name.as_bytes()[0].is_ascii_alphanumeric()
+}
+
+fn is_file_path(path: &str) -> bool {
+    path.split('/').count() <= 2 && path.split('/').all(is_file_name)
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -12,8 +12,8 @@ use std::path::Path;
 
 pub use entry::{InvalidEntry, ModelEntry, ModelFile, PypiPart, Source};
 pub use local::{LocalError, forget, record};
-pub use store::{models_dir, path_of};
-pub use verify::{Check, VerifiedFile, VerifyError, mark_verified, sha256_file, verify};
+pub use store::{load_path_of, models_dir, path_of};
+pub use verify::{Check, Verified, VerifyError, mark_verified, sha256_file, verify};
 
 /// Models by name: those that are pinned with the program, then the user's own.
 #[derive(Debug, Clone)]

@@ -26,6 +26,11 @@ pub fn path_of(dir: &Path, model: &ModelEntry, file: &ModelFile) -> PathBuf {
     dir.join(&model.name).join(&file.name)
 }
 
+/// What of `model` in the weights folder `dir` is loaded: its first file, or all of its folder.
+pub fn load_path_of(dir: &Path, model: &ModelEntry) -> PathBuf {
+    if model.is_folder() { dir.join(&model.name) } else { path_of(dir, model, model.main_file()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{ModelEntry, ModelFile, path_of};
+use super::{ModelEntry, ModelFile, load_path_of, path_of};
 use crate::gguf::read_hint;
 
 /// How thoroughly to look.
@@ -24,14 +24,14 @@ pub enum Check {
     Full,
 }
 
-/// A file whose bytes are the pinned ones.
+/// A model whose bytes are the pinned ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedFile {
-    /// Where it lies.
+pub struct Verified {
+    /// The file or folder to load.
     pub path: PathBuf,
-    /// Its sha256, lower-case hexadecimal.
-    pub sha256: String,
-    /// Whether its bytes were hashed now, not taken from the marker.
+    /// The file's sha256, lower-case hexadecimal; a folder has none of its own.
+    pub sha256: Option<String>,
+    /// Whether bytes were hashed now, and not all hashes taken from markers.
     pub hashed: bool,
 }
 
@@ -82,30 +82,31 @@ pub enum VerifyError {
     },
 }
 
-/// Verifies every file of `model` in the weights folder `dir` and returns the one to load. `progress` gets the bytes hashed so far and the bytes of all files; it is not
+/// Verifies every file of `model` in the weights folder `dir` and returns what to load. `progress` gets the bytes hashed so far and the bytes of all files; it is not
 /// called where the markers suffice.
 ///
 /// # Errors
 /// [`VerifyError`]
-pub fn verify(model: &ModelEntry, dir: &Path, check: Check, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifiedFile, VerifyError> {
+pub fn verify(model: &ModelEntry, dir: &Path, check: Check, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, VerifyError> {
     let total = model.size();
     let mut before = 0;
-    let mut main = None;
+    let mut hashed = false;
     for file in &model.files {
-        let verified = verify_file(model, file, dir, check, &mut |done| progress(before + done, total))?;
+        hashed |= verify_file(model, file, dir, check, &mut |done| progress(before + done, total))?;
         before += file.size;
-        main.get_or_insert(verified);
     }
-    Ok(main.expect("an entry has a file: `ModelEntry::check`"))
+    let sha256 = (!model.is_folder()).then(|| model.main_file().sha256.clone());
+    Ok(Verified { path: load_path_of(dir, model), sha256, hashed })
 }
 
+/// Whether the file's bytes were hashed for it.
 fn verify_file(
     model: &ModelEntry,
     file: &ModelFile,
     dir: &Path,
     check: Check,
     progress: &mut dyn FnMut(u64),
-) -> Result<VerifiedFile, VerifyError> {
+) -> Result<bool, VerifyError> {
     let path = path_of(dir, model, file);
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => VerifyError::Missing { model: model.name.clone(), path: path.clone() },
@@ -119,7 +120,7 @@ fn verify_file(
     File::open(&path).map_err(failed)?;
     let line = marker_line(&metadata, &file.sha256);
     if check == Check::Marked && line.is_some() && fs::read_to_string(marker_path(&path)).ok() == line {
-        return Ok(VerifiedFile { path, sha256: file.sha256.clone(), hashed: false });
+        return Ok(false);
     }
     let got = sha256_file(&path, progress).map_err(failed)?;
     if got != file.sha256 {
@@ -130,7 +131,7 @@ fn verify_file(
     if marker_line(&after, &got) == line {
         write_marker(&path, line);
     }
-    Ok(VerifiedFile { path, sha256: got, hashed: true })
+    Ok(true)
 }
 
 /// Marks `path` as having this hash, so that the next [`verify`] need not read it again: for a pull, which has hashed the bytes as they came.

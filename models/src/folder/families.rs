@@ -208,7 +208,7 @@ const BERT: Family = Family {
     ignored: &["embeddings.position_ids", "pooler.", "cls."],
 };
 
-/// All of them; those are supported whose architecture [`crate::arch::ARCHITECTURES`] has.
+/// All of them; those are supported whose architecture [`crate::arch::ARCHITECTURES`] or [`crate::arch::ENCODERS`] has.
 pub(super) const FAMILIES: [&Family; 8] = [&LLAMA, &QWEN2, &QWEN3, &QWEN3_MOE, &GEMMA2, &GEMMA3, &PHI3, &BERT];
 
 /// What a tensor of Hugging Face is on the other side.

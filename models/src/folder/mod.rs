@@ -23,7 +23,7 @@ use std::{
 pub use quantization::Quantization;
 
 use crate::{
-    arch::ARCHITECTURES,
+    arch::{ARCHITECTURES, ENCODERS},
     gguf::{Gguf, GgufError, MakeTensor, TensorInfo},
     tokenizer::Tokenizer,
 };
@@ -190,7 +190,7 @@ impl MakeTensor for Folder {
 
 /// The family of the configuration's model class.
 fn family(config: &Config) -> Result<&'static Family, FolderError> {
-    let supported = |family: &&Family| ARCHITECTURES.contains(&family.architecture);
+    let supported = |family: &&Family| ARCHITECTURES.iter().chain(&ENCODERS).any(|known| *known == family.architecture);
     let class = config.opt_strings("architectures")?.and_then(|classes| classes.first().copied());
     let class: &str = class.ok_or_else(|| config.wrong("architectures", "missing; the model's class is needed"))?;
     Family::of(class).filter(supported).ok_or_else(|| {

@@ -67,6 +67,7 @@ impl HuggingFace {
         }
         let spelling = if decodes_by(&outline.decoder, "ByteLevel", 0) { Spelling::Bytes } else { Spelling::Marked };
         let has_bytes = decodes_by(&outline.decoder, "ByteFallback", 0);
+        let has_pieces = decodes_by(&outline.decoder, "WordPiece", 0);
         let added = whole.get_added_tokens_decoder();
         // Embeddings often have more rows than there are tokens.
         let mut tokens: Vec<Token> = (0..rows).map(|id| Token { text: format!("[PAD{id}]"), attributes: Attributes::NONE }).collect();
@@ -76,6 +77,7 @@ impl HuggingFace {
                 Some(_) if spelling == Spelling::Marked => (text.replace(SPACE, " "), Attributes::USER_DEFINED),
                 Some(_) => (text, Attributes::USER_DEFINED),
                 None if has_bytes && is_byte(&text) => (text, Attributes::BYTE),
+                None if has_pieces => (marked_piece(&text), Attributes::NORMAL),
                 None => (text, Attributes::NORMAL),
             };
             tokens[id as usize] = Token { text, attributes };
@@ -157,6 +159,11 @@ fn read(json: &[u8], outline: &Outline, rows: usize) -> Result<Whole, TokenizerE
 fn decodes_by(decoder: &Value, name: &str, depth: usize) -> bool {
     let within = || decoder["decoders"].as_array().is_some_and(|all| depth < 4 && all.iter().any(|one| decodes_by(one, name, depth + 1)));
     decoder["type"] == name || within()
+}
+
+/// A WordPiece as GGUF has it: the beginnings of words are marked, not their continuations.
+fn marked_piece(text: &str) -> String {
+    text.strip_prefix("##").map_or_else(|| format!("{SPACE}{text}"), str::to_owned)
 }
 
 /// `<0x0A>`.

@@ -1,6 +1,6 @@
 //! The measurement of a model on this machine, from loading to the last row.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cli::EngineArgs,
-    engine,
+    engine::{self, Load},
     select::{Selected, select},
 };
 
@@ -49,7 +49,7 @@ async fn measure(model: &Selected, args: &EngineArgs, sizes: &SizeArgs) -> anyho
     }
     eprintln!("loading {} and warming up", model.name);
     let sequences = sizes.batches().max().unwrap_or(1);
-    let engine = engine::start(args, sequences, sequences, Duration::ZERO)?;
+    let engine = engine::start(args, Load::own(sequences))?;
     let mut subject = Subject::warm(start::load(&engine, &model.path).await?).await?;
     let repeat = sizes.repeat;
 

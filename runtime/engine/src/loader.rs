@@ -4,7 +4,7 @@ use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{PoisonError, atomic::AtomicU64},
+    sync::{PoisonError, atomic::AtomicU64, mpsc},
 };
 
 use burn::tensor::Device;
@@ -38,17 +38,37 @@ use crate::{
 const STEP_ROWS: usize = 128;
 
 impl Shared {
-    /// Loads the GGUF at `path`, which has this `sha256` if that is known, or the folder there.
-    pub(crate) fn load_path(&self, path: &Path, sha256: Option<&str>) -> Result<Graph, Error> {
-        self.load_guarded(|| {
-            let model = self.open(path, sha256)?;
-            let draft = self.options.draft_model.as_ref().map(|ModelFile { path, sha256 }| self.open(path, sha256.as_deref()));
-            let draft = draft.transpose().map_err(|error| failed(format!("the draft model: {}", error.message)))?;
-            self.serve(model, draft)
-        })
+    /// Loads the GGUF or the folder that `name` is. Where memory does not suffice, models that nobody uses go, one after the other.
+    pub(crate) fn load_making_room(&self, file: &ModelFile, name: &str) -> Result<Graph, Error> {
+        loop {
+            match self.load_guarded(|| self.load_file(file)) {
+                Err(Error { kind: ErrorKind::OutOfMemory, .. }) if self.unload_one(name) => {}
+                loaded => return loaded,
+            }
+        }
     }
 
-    fn open(&self, path: &Path, sha256: Option<&str>) -> Result<Model, Error> {
+    /// Unloads a model that nobody uses, if there is one, and waits until its memory is free.
+    fn unload_one(&self, sake: &str) -> bool {
+        let unloaded = self.graphs().unload_one(sake);
+        let (done, settled) = mpsc::channel();
+        if unloaded && self.commands.send(Command::Settle(done)).is_ok() {
+            // Without an engine there is nothing to wait for.
+            let _ = settled.recv();
+        }
+        unloaded
+    }
+
+    fn load_file(&self, file: &ModelFile) -> Result<Graph, Error> {
+        let model = self.open(file)?;
+        // One that embeds has no use for guesses.
+        let draft = self.options.draft_model.as_ref().filter(|_| matches!(model.network, AnyNetwork::Decoder(_)));
+        let draft = draft.map(|draft| self.open(draft)).transpose();
+        let draft = draft.map_err(|error| Error { message: format!("the draft model: {}", error.message), ..error })?;
+        self.serve(model, draft)
+    }
+
+    fn open(&self, ModelFile { path, sha256 }: &ModelFile) -> Result<Model, Error> {
         if path.is_dir() {
             let folder = Folder::open(path, self.options.quantize).map_err(|error| failed(error.to_string()))?;
             self.check_weights(folder.weight_bytes())?;
@@ -57,7 +77,7 @@ impl Shared {
         let file = File::open(path).map_err(|error| unreadable(path, &error))?;
         let bytes = file.metadata().map_err(|error| unreadable(path, &error))?.len();
         self.check_weights(bytes)?;
-        Model::open(path, sha256, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
+        Model::open(path, sha256.as_deref(), self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     /// Loads a GGUF from its bytes, or finds the model that has been loaded from the same.
@@ -76,7 +96,7 @@ impl Shared {
         })
     }
 
-    /// Hands a loaded model to the engine's thread, with the one that guesses for it. One that embeds has no use for guesses.
+    /// Hands a loaded model to the engine's thread, with the one that guesses for it, if it is one that generates.
     pub(crate) fn serve(&self, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
         let draft = match (&model.network, draft) {
             (AnyNetwork::Decoder(_), Some(draft)) => Some(Draft::new(draft, &model.tokenizer)?),
@@ -130,7 +150,7 @@ impl Shared {
             most_blocks: self.device.largest.map(|largest| largest / tensor_block_bytes),
         }
         .plan()
-        .map_err(failed)?;
+        .map_err(|message| if self.options.kv_bytes == 0 { no_memory(message) } else { failed(message) })?;
         tracing::info!(context = plan.context, model_context = context_length, blocks = plan.blocks, "KV cache planned");
         let vocabulary = network.vocabulary();
         let runner = self.runner(network, plan.blocks)?;
@@ -174,7 +194,7 @@ impl Shared {
         match self.device.memory.free(0) {
             Some(free) if bytes > free => {
                 let (need, free) = (memory::size(bytes), memory::size(free));
-                Err(failed(format!(
+                Err(no_memory(format!(
                     "the weights need {need}, but {free} of memory are free: choose a smaller or more strongly quantized model"
                 )))
             }
@@ -211,6 +231,10 @@ fn same_vocabulary(model: &Tokenizer, draft: &Tokenizer) -> Result<(), Error> {
         ))),
         None => Ok(()),
     }
+}
+
+fn no_memory(message: String) -> Error {
+    Error::new(ErrorKind::OutOfMemory, message)
 }
 
 fn failed(message: impl Into<String>) -> Error {

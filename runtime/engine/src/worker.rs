@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Embed(GraphId, SequenceId, Box<Job>),
     /// The reader is gone.
     Cancel(GraphId, SequenceId),
+    /// Tell when all before this is done.
+    Settle(std::sync::mpsc::Sender<()>),
 }
 
 /// Runs until the last handle is gone.
@@ -111,6 +113,8 @@ impl Worker {
                     embedder.start(id, *job);
                 }
             }
+            // Whoever asked may be gone.
+            Command::Settle(done) => drop(done.send(())),
             Command::Cancel(graph, id) => {
                 if let Some(served) = self.models.get_mut(&graph) {
                     served.remove(id);

@@ -37,6 +37,14 @@ pub struct Cli {
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
 
+    /// Load all models at the start and keep them. Otherwise only the first is; the others are loaded when they are first asked for.
+    #[arg(long)]
+    pub preload: bool,
+
+    /// Seconds after which a model that nobody has used is unloaded, the first aside; 0 keeps it until another needs its memory.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub unload_after: u64,
+
     /// Longest conversation, in tokens; 0 takes the model's own. Less needs less memory.
     #[arg(long, default_value_t = 0, value_name = "TOKENS")]
     pub context: usize,

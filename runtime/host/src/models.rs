@@ -79,7 +79,7 @@ pub fn locate(wanted: &str) -> Result<Served, String> {
     let catalog = Catalog::with_local(&folder).map_err(|error| error.to_string())?;
     let entry = catalog.find(wanted).map_err(|error| error.to_string())?;
     let file = verify(entry, &folder, Check::Marked, &mut |_, _| {}).map_err(|error| error.to_string())?;
-    Ok(Served { name, path: file.path, sha256: Some(file.sha256) })
+    Ok(Served { name, path: file.path, sha256: file.sha256 })
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {

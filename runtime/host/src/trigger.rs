@@ -99,8 +99,13 @@ pub async fn run(cli: Cli) -> Result<()> {
 
     let store = open_store(&cli, &origin, &app)?;
     let engine = Engine::start(engine_options(&cli)?)?;
-    for model in &served {
-        engine.add_model(&model.name, model.path.clone(), model.sha256.clone());
+    let at_start = if cli.preload { served.len() } else { 1 };
+    for (at, Served { name, path, sha256 }) in served.iter().enumerate() {
+        if at < at_start {
+            engine.add_model(name, path.clone(), sha256.clone());
+        } else {
+            engine.offer_model(name, path.clone(), sha256.clone());
+        }
     }
     let runtime = Runtime::new(engine.clone(), guest_options(&cli), app.components.len())
         .map_err(|error| anyhow::anyhow!("the wasm runtime cannot be set up: {error:#}"))?;
@@ -115,7 +120,7 @@ pub async fn run(cli: Cli) -> Result<()> {
 
     let options = hearth_server::Options { requests: cli.max_instances, drain: Duration::from_secs(cli.drain), ..Default::default() };
     let ready = async {
-        for name in &names {
+        for name in names.iter().take(at_start) {
             engine.ready(name).await.with_context(|| format!("the model '{name}' cannot be served"))?;
         }
         announce(&cli, address, &names, &engine.device_description())
@@ -171,6 +176,7 @@ fn engine_options(cli: &Cli) -> Result<EngineOptions> {
         quantize: cli.quantize,
         kv_bytes: cli.cache_memory << 20,
         load_cap: cli.max_load,
+        unload_after: Duration::from_secs(cli.unload_after),
         ..EngineOptions::default()
     })
 }

@@ -15,9 +15,9 @@ fn refused(result: Result<Graph, Error>, kind: &ErrorKind, expected: &str) {
 #[tokio::test]
 async fn an_unknown_name_is_answered_with_those_that_are_known() {
     let (engine, ..) = toy::engine(options());
-    refused(engine.load_by_name("other"), &ErrorKind::ModelNotFound, "there is `toy`");
+    refused(engine.load_by_name("other").await, &ErrorKind::ModelNotFound, "there is `toy`");
     refused(engine.ready("other").await, &ErrorKind::ModelNotFound, "`other`");
-    assert!(engine.load_by_name("toy").is_ok() && engine.ready("toy").await.is_ok());
+    assert!(engine.load_by_name("toy").await.is_ok() && engine.ready("toy").await.is_ok());
     assert_eq!(engine.models(), ["toy"]);
 }
 
@@ -28,8 +28,8 @@ async fn a_file_that_cannot_be_loaded_says_why_under_its_name() {
     std::fs::create_dir_all(&folder).unwrap();
     engine.add_model("missing", folder.join("missing.gguf"), None);
     refused(engine.ready("missing").await, &ErrorKind::LoadFailed, "missing.gguf does not exist");
-    refused(engine.load_by_name("missing"), &ErrorKind::LoadFailed, "model `missing` could not be loaded");
-    assert_eq!(engine.load_by_name("missing").unwrap_err().code(), ErrorCode::RuntimeError);
+    refused(engine.load_by_name("missing").await, &ErrorKind::LoadFailed, "model `missing` could not be loaded");
+    assert_eq!(engine.load_by_name("missing").await.unwrap_err().code(), ErrorCode::RuntimeError);
 
     let path = folder.join("text.gguf");
     std::fs::write(&path, "not a model").unwrap();

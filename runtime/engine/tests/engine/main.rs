@@ -1,6 +1,7 @@
 //! The engine through its door, over a network whose answers are known.
 
 mod client;
+mod demand;
 mod embeddings;
 mod encoder;
 mod generate;

@@ -1,4 +1,4 @@
-//! `wasi:nn` for guests, over `hearth-engine`: the standard WIT, with `compute` and `load` asynchronous on this side, so that a guest that waits holds no thread.
+//! `wasi:nn` for guests, over `hearth-engine`: the standard WIT, with `compute`, `load` and `load-by-name` asynchronous on this side, so that a guest that waits holds no thread.
 //!
 //! Tensors, graphs, contexts and errors are host resources; what one instance may hold of them is bounded, and a guest beyond a bound traps with the bound named.
 
@@ -18,6 +18,7 @@ mod bindings {
         imports: {
             "wasi:nn/inference.[method]graph-execution-context.compute": async | trappable,
             "wasi:nn/graph.load": async | trappable,
+            "wasi:nn/graph.load-by-name": async | trappable,
             default: trappable,
         },
         with: {
@@ -186,8 +187,10 @@ impl graph::Host for State {
         self.answer(loaded)
     }
 
-    fn load_by_name(&mut self, name: String) -> Answer<Resource<Graph>> {
-        let graph = self.shared.nn.engine.load_by_name(&name);
+    async fn load_by_name(&mut self, name: String) -> Answer<Resource<Graph>> {
+        let engine = self.shared.nn.engine.clone();
+        let graph = engine.load_by_name(&name).await;
+        self.progressed();
         self.answer(graph)
     }
 }
