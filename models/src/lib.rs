@@ -4,6 +4,7 @@
 
 pub mod arch;
 pub mod catalog;
+pub mod dialect;
 pub mod folder;
 pub mod gguf;
 pub mod safetensors;
