@@ -96,6 +96,9 @@ const REFUSING: &[(&str, &str)] = &[
     ("fireworks-ai-llama-3-firefunction-v2", "undefined"),
 ];
 
+/// Forms of one call: templates forbid a second, or leave it out.
+const SINGLE: &[&str] = &["llama", "gigachat", "gigachat_turn"];
+
 fn source(name: &str) -> Option<String> {
     let file = data::require(&format!("{}/models/templates/{name}.jinja", data::LLAMA_CPP))?;
     Some(std::fs::read_to_string(file).unwrap())
@@ -109,7 +112,9 @@ fn tools() -> Value {
             "required": ["city"],
         }}},
         {"type": "function", "function": {"name": "weather_map", "description": "Draws a map.", "parameters": {
-            "type": "object", "properties": {"area": {"type": "array", "items": {"type": "number"}, "description": "Its corners."}}, "required": ["area"],
+            "type": "object",
+            "properties": {"scale": {"type": "number", "description": "How large."}, "wide": {"type": "boolean", "description": "Whether it is."}},
+            "required": ["scale"],
         }}},
     ])
 }
@@ -139,7 +144,7 @@ fn paris() -> (&'static str, Value) {
 }
 
 fn map() -> (&'static str, Value) {
-    ("weather_map", json!({"area": [48.5, 2, -1.25]}))
+    ("weather_map", json!({"scale": 0.5, "wide": true}))
 }
 
 /// What a parser told: thinking, text, and calls with whether they ended.
@@ -179,8 +184,47 @@ fn parse(mut parser: Parser, text: &str, cuts: impl IntoIterator<Item = usize>) 
     told(events)
 }
 
-fn ends(text: &str) -> impl Iterator<Item = usize> {
-    text.char_indices().map(|(at, _)| at)
+/// Numbers that look drawn, the same in every run.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// Asserts that `text` is read alike however it is cut, and returns what is told.
+fn alike(parser: &dyn Fn() -> Parser, text: &str, draws: &mut Draws) -> Told {
+    let whole = parse(parser(), text, []);
+    let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+    assert_eq!(parse(parser(), text, places.iter().copied()), whole, "letter by letter: {text:?}");
+    for _ in 0..4 {
+        let cuts: Vec<usize> = places.iter().copied().filter(|_| draws.below(9) == 0).collect();
+        assert_eq!(parse(parser(), text, cuts.iter().copied()), whole, "cut at {cuts:?}: {text:?}");
+    }
+    whole
+}
+
+/// An answer with thinking, text and calls in the words of each template, as its model may write it: the dialect, the thinking's text, the answer.
+fn answers() -> Option<Vec<(Dialect, String)>> {
+    let tools = tools();
+    let mut answers = Vec::new();
+    for (name, ..) in TEMPLATES.iter().filter(|(name, ..)| REFUSING.iter().all(|(refusing, _)| refusing != name)) {
+        let template = ChatTemplate::new(&source(name)?, "<s>", "</s>").unwrap();
+        let dialect = Dialect::of(&template);
+        let mut calls = vec![paris()];
+        if !SINGLE.contains(&dialect.name()) {
+            calls.push(map());
+        }
+        let (messages, given) = dialect.conversation(&conversation(&calls), &tools);
+        let text = template.render(&messages, &given, true, &Map::new()).unwrap();
+        let answered = text.split_once("What is the weather?").unwrap().1;
+        let start = if dialect.name() == "llama" { answered.find("{\"name\"").unwrap() } else { 0 };
+        let thinking = if template.source().contains("</think>") { "<think>\nHm, <tool_call> or </think not?\n\n</think>\n\n" } else { "" };
+        answers.push((dialect, format!("{thinking}{}", &answered[start..])));
+    }
+    Some(answers)
 }
 
 #[test]
@@ -210,9 +254,11 @@ fn what_a_template_writes_of_calls_is_read() {
         let Some(source) = source(name) else { return };
         let template = ChatTemplate::new(&source, "<s>", "</s>").unwrap();
         let dialect = Dialect::of(&template);
+        sources.push(source);
+        chats.push(Vec::new());
+        rendered.push(Vec::new());
         let mut conversations = vec![vec![paris()], vec![map()]];
-        // Llama's forbid a second call, and others leave it out.
-        if !["llama", "gigachat", "gigachat_turn"].contains(&dialect.name()) {
+        if !SINGLE.contains(&dialect.name()) {
             conversations.push(vec![paris(), map()]);
         }
         for calls in conversations {
@@ -242,24 +288,183 @@ fn what_a_template_writes_of_calls_is_read() {
                 })
                 .collect();
             assert_eq!(read, calls, "{name}: {answered}");
-            sources.push(source.clone());
-            chats.push(json!({"name": name, "messages": messages, "tools": given, "add_generation_prompt": true}));
-            rendered.push(text);
+            chats.last_mut().unwrap().push(json!({"messages": messages, "tools": given, "add_generation_prompt": true}));
+            rendered.last_mut().unwrap().push(text);
         }
     }
+    let job = json!({"templates": sources, "chats_of": chats, "bos": "<s>", "eos": "</s>", "now": NOW});
+    let Some(expected) = oracle(&job) else { return };
     let mut equal = 0;
-    for ((source, chat), rendered) in sources.iter().zip(&chats).zip(&rendered) {
-        let Some(expected) = oracle(&json!({"templates": [source], "chats": [chat], "bos": "<s>", "eos": "</s>", "now": NOW})) else {
-            return;
-        };
-        match (expected[0][0]["text"].as_str(), expected[0][0]["error"].as_str()) {
-            (Some(expected), _) if chat["name"] != jinja::ESCAPING => {
-                assert_eq!(rendered, expected, "{}", chat["name"]);
-                equal += 1;
+    for (((name, ..), rendered), expected) in TEMPLATES.iter().zip(&rendered).zip(&expected) {
+        for (rendered, expected) in rendered.iter().zip(expected) {
+            match (expected["text"].as_str(), expected["error"].as_str()) {
+                (Some(expected), _) if *name != jinja::ESCAPING => {
+                    assert_eq!(rendered, expected, "{name}");
+                    equal += 1;
+                }
+                (None, Some(error)) => assert!(LENIENCIES.contains(&error), "{name}: {error}"),
+                _ => {}
             }
-            (None, Some(error)) => assert!(LENIENCIES.contains(&error), "{}: {error}", chat["name"]),
-            _ => {}
         }
     }
     assert!(equal > 180, "{equal} renderings are equal");
+}
+
+#[test]
+fn an_answer_is_read_alike_however_it_is_cut() {
+    let (Some(answers), tools) = (answers(), called(&tools())) else { return };
+    let mut draws = Draws(1);
+    for (dialect, answer) in answers {
+        let loose = alike(&|| dialect.parser(tools.clone(), false, false), &answer, &mut draws);
+        let held = alike(&|| dialect.parser(tools.clone(), false, true), &answer, &mut draws);
+        assert_eq!(loose, held, "{}", dialect.name());
+        assert!(loose.calls.iter().all(|(.., ended)| *ended) && !loose.calls.is_empty());
+        let thinking = if answer.starts_with("<think>") { "Hm, <tool_call> or </think not?" } else { "" };
+        assert_eq!(loose.reasoning, thinking, "{}", dialect.name());
+        // Without tools nothing is a call.
+        let plain = alike(&|| dialect.parser([].into(), false, false), &answer, &mut draws);
+        assert!(plain.calls.is_empty() && answer.ends_with(&plain.text));
+    }
+}
+
+#[test]
+fn a_damaged_answer_loses_no_text_and_has_no_broken_call() {
+    let (Some(answers), tools) = (answers(), called(&tools())) else { return };
+    let mut draws = Draws(2);
+    let (mut intact, mut broken) = (0, 0);
+    for (dialect, answer) in &answers {
+        for _ in 0..40 {
+            let mut text: Vec<char> = answer.chars().collect();
+            for _ in 0..=draws.below(3) {
+                let (at, other) = (draws.below(text.len()), draws.below(text.len()));
+                match draws.below(5) {
+                    0 => drop(text.remove(at)),
+                    1 => text.insert(at, ['"', '{', '}', '<', '>', '\\', '\n', 'x', '`', '/'][draws.below(10)]),
+                    2 => text.swap(at, other),
+                    3 => text.truncate(at.max(1)),
+                    _ => drop(text.splice(at..at, answer.chars().take(other).collect::<Vec<_>>())),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            let told = alike(&|| dialect.parser(tools.clone(), false, false), &text, &mut draws);
+            for (_, arguments, ended) in &told.calls {
+                assert!(*ended && serde_json::from_str::<Map<String, Value>>(arguments).is_ok(), "{}: {text:?}", dialect.name());
+            }
+            if told.calls.is_empty() && told.reasoning.is_empty() && !text.contains("think>") {
+                assert_eq!(told.text, text, "{}", dialect.name());
+                broken += 1;
+            } else {
+                intact += 1;
+            }
+            alike(&|| dialect.parser(tools.clone(), false, true), &text, &mut draws);
+        }
+    }
+    assert!(intact > 500 && broken > 300, "{intact} {broken}");
+}
+
+fn hermes() -> Dialect {
+    Dialect::of(
+        &ChatTemplate::new("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}<think>{# </think> #}", "", "").unwrap(),
+    )
+}
+
+#[test]
+fn space_beside_a_call_is_no_text_and_a_call_that_is_none_is() {
+    let tools = called(&tools());
+    let read = |text: &str| parse(hermes().parser(tools.clone(), false, false), text, []);
+    let call = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>";
+    let told = read(&format!(" One moment.\n\n{call}\n{call}\n"));
+    assert_eq!((told.text.as_str(), told.calls.len()), (" One moment.", 2));
+    assert_eq!(read(&format!("{call} Done.")).text, "Done.");
+    for text in [
+        "<tool_call>\n{\"name\": \"nothing\", \"arguments\": {}}\n</tool_call>",
+        "a\n <tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": Rome}}\n</tool_call> b",
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_",
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": [1]}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool>",
+        "<tool_cal",
+        "{\"name\": \"weather\", \"arguments\": {}}",
+    ] {
+        assert_eq!(read(text), Told { text: text.into(), ..Told::default() });
+    }
+}
+
+#[test]
+fn a_held_call_is_told_as_it_comes() {
+    let mut parser = hermes().parser(called(&tools()), false, true);
+    assert_eq!(parser.push("Sure.\n<tool"), [Event::Text("Sure.".into())]);
+    assert_eq!(parser.push("_call>\n{\"name\": \"weather\", \"argu"), []);
+    let begin = Event::CallBegin { index: 0, name: "weather".into() };
+    assert_eq!(parser.push("ments\": {\"city\": \"R"), [begin, Event::Arguments("{\"city\": \"R".into())]);
+    assert_eq!(parser.push("ome\"}"), [Event::Arguments("ome\"}".into())]);
+    assert_eq!((parser.push("}\n</tool_call"), parser.calls()), (vec![], 0));
+    assert_eq!((parser.push(">"), parser.calls()), (vec![Event::CallEnd], 1));
+    // The end of the context may come first.
+    let mut parser = hermes().parser(called(&tools()), false, true);
+    parser.push("<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"R");
+    assert_eq!((parser.finish(), parser.calls()), (vec![], 0));
+}
+
+#[test]
+fn thinking_is_what_stands_at_the_beginning_or_what_the_prompt_has_opened() {
+    let dialect = hermes();
+    assert!(dialect.thinks_after("user: Hi\n<think>\n") && !dialect.thinks_after("<think>\n\n</think>\n\n"));
+    let read = |thinks, text: &str| parse(dialect.parser([].into(), thinks, false), text, []);
+    assert_eq!(read(true, "\nHm. \n</think>\n\nYes."), Told { reasoning: "Hm.".into(), text: "Yes.".into(), ..Told::default() });
+    assert_eq!(
+        read(false, "\n<think>Hm.</think>Yes. <think>"),
+        Told { reasoning: "Hm.".into(), text: "Yes. <think>".into(), ..Told::default() }
+    );
+    assert_eq!(read(false, "Yes. <think>No.</think>").text, "Yes. <think>No.</think>");
+    assert_eq!(read(true, "Without an end").reasoning, "Without an end");
+    assert_eq!(read(false, " <thi").text, " <thi");
+    let mut parser = dialect.parser([].into(), true, false);
+    assert!(parser.is_thinking());
+    parser.push("Hm.</think>");
+    assert!(!parser.is_thinking());
+}
+
+/// Phi-4-mini's template takes tools from the system message, and writes no calls.
+#[test]
+fn tools_may_be_a_field_of_the_system_message() {
+    let source = "{% for m in messages %}{% if m['role'] == 'system' and 'tools' in m and m['tools'] is not none %}{{ '<|system|>' + m['content'] + '<|tool|>' + m['tools'] + \
+                  '<|/tool|><|end|>' }}{% else %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endif %}{% endfor %}<|assistant|>";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    let dialect = Dialect::of(&template);
+    assert_eq!(dialect.name(), "phi4");
+    let (messages, given) = dialect.conversation(&conversation(&[map()]), &tools());
+    let text = template.render(&messages, &given, true, &Map::new()).unwrap();
+    let (system, turns) = text.split_once("<|end|>").unwrap();
+    assert!(system.starts_with("<|system|><|tool|>[{\"name\": \"weather\", ") && system.ends_with("}]<|/tool|>"), "{system}");
+    let call = "<|tool_call|>[{\"name\": \"weather_map\", \"arguments\": {\"scale\": 0.5, \"wide\": true}}]<|/tool_call|>";
+    assert_eq!(
+        turns,
+        format!("<|user|>What is the weather?<|end|><|assistant|>{call}<|end|><|tool|>{{\"sky\": \"grey 0\"}}<|end|><|assistant|>")
+    );
+}
+
+/// Templates that know neither tools nor a system message, and want turns to alternate.
+#[test]
+fn what_a_template_does_not_know_is_told_in_words() {
+    let Some(source) = source("google-gemma-2-2b-it") else { return };
+    let template = ChatTemplate::new(&source, "", "").unwrap();
+    let dialect = Dialect::of(&template);
+    let mut messages = conversation(&[paris(), map()]);
+    messages.as_array_mut().unwrap().push(json!({"role": "user", "content": "So?"}));
+    let (messages, given) = dialect.conversation(&messages, &tools());
+    assert!(given.is_null());
+    let roles: Vec<&str> = messages.as_array().unwrap().iter().map(|message| message["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "assistant", "user"]);
+    let first = messages[0]["content"].as_str().unwrap();
+    assert!(
+        first.contains("\n<tool_call>\n{\"name\": ") && first.contains("\"Draws a map.\"") && first.ends_with("\n\nWhat is the weather?"),
+        "{first}"
+    );
+    let results =
+        "<tool_response>\n{\"sky\": \"grey 0\"}\n</tool_response>\n<tool_response>\n{\"sky\": \"grey 1\"}\n</tool_response>\n\nSo?";
+    assert_eq!(messages[2]["content"], results);
+    template.render(&messages, &given, true, &Map::new()).unwrap();
+    // Without tools nothing is added.
+    let plain = json!([{"role": "user", "content": "Hi"}]);
+    assert_eq!(dialect.conversation(&plain, &json!([])).0, plain);
 }

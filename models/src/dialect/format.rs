@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::Tool;
-
 /// How a family of models writes calls. In the texts `{name}` stands for the tool, `{id}` for letters and digits that say which call it is, and `{index}` for its
 /// number. Whitespace stands where the family's templates write it; what is read may have other.
 #[derive(Debug)]
@@ -424,27 +422,4 @@ pub(super) fn spaced(value: &Value) -> String {
         other => text = other.to_string(),
     }
     text
-}
-
-/// Whether `value`, an argument of `tool` by its name, is a string, as far as the schema says: `None` where it may be one or not.
-pub(super) fn is_string(tool: &Tool, key: &str) -> Option<bool> {
-    let schema = tool.parameters.get("properties")?.get(key)?;
-    let is_text = |ty: &Value| ty == "string";
-    match schema.get("type") {
-        Some(Value::String(ty)) => Some(ty == "string"),
-        Some(Value::Array(types)) if types.iter().all(is_text) => Some(true),
-        Some(Value::Array(types)) if !types.iter().any(is_text) => Some(false),
-        Some(_) => None,
-        None => {
-            let values = schema.get("enum").and_then(Value::as_array)?;
-            let strings = values.iter().filter(|value| value.is_string()).count();
-            if strings == values.len() {
-                Some(true)
-            } else if strings == 0 {
-                Some(false)
-            } else {
-                None
-            }
-        }
-    }
 }

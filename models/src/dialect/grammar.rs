@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Dialect, Tool,
-    format::{Arguments, Format, Tags, is_string},
+    format::{Arguments, Format, Tags},
     matching::place,
+    types::Types,
 };
 
 /// Calls of an answer.
@@ -146,17 +147,17 @@ impl Grammar<'_> {
             |key: &str| tool.parameters.get("required").and_then(Value::as_array).is_some_and(|keys| keys.iter().any(|known| known == key));
         let mut elements = vec!["\"\"".to_owned()];
         for (place, (key, schema)) in properties.iter().enumerate() {
-            let string = is_string(tool, key);
+            let types = Types::of(tool, key);
             let end = [tags.close, tags.gap].concat();
             let value = match schema.get("enum").and_then(Value::as_array) {
-                Some(values) if string == Some(true) => {
+                Some(values) if types.is_text() => {
                     let values: Vec<String> = values.iter().filter_map(Value::as_str).map(|value| self.plain(value)).collect();
                     format!("({}) {}", values.join(" | "), self.plain(&end))
                 }
-                _ if string == Some(false) => format!("%json {} {}", within(schema, &tool.parameters), self.plain(&end)),
-                _ => format!("{} {}", self.until(tags.close), self.plain(tags.gap)),
+                _ if !types.has_text() => format!("%json {} {}", within(schema, &tool.parameters), self.plain(&end)),
+                _ => format!("{} {}", self.until(tags.close.trim_start()), self.plain(tags.gap)),
             };
-            let middle = if string == Some(false) { tags.middle_json } else { tags.middle };
+            let middle = if !types.has_text() { tags.middle_json } else { tags.middle };
             let name = format!("argument_{number}_{place}");
             let element = format!("{} {value}", self.plain(&[tags.open, key, middle].concat()));
             self.rule(&name, &element);

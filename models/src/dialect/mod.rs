@@ -12,6 +12,7 @@ mod parser;
 mod reasoning;
 mod scanner;
 mod tags;
+mod types;
 
 use std::sync::Arc;
 

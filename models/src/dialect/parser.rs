@@ -154,12 +154,12 @@ impl Parser {
 
     fn lead(&mut self) -> bool {
         match literal(&self.rest, self.reasoning.map_or("", |reasoning| reasoning.open)) {
-            Found::Whole(end) => {
+            Found::Whole(end) if end <= MAX_HEADER => {
                 self.rest.drain(..end);
                 self.state = State::Thinking(false);
             }
             Found::Part if self.rest.len() <= MAX_HEADER => return false,
-            Found::Part | Found::Not => self.state = State::Begin(false),
+            _ => self.state = State::Begin(false),
         }
         true
     }
@@ -267,7 +267,12 @@ impl Parser {
         let (end, whole) = match scanner.scan(&self.rest) {
             Scan::More => (self.rest.len(), false),
             Scan::Ends(end) => (end, true),
-            Scan::Broken(_) => return self.give_up(),
+            Scan::Broken(end) => {
+                let piece: String = self.rest.drain(..end).collect();
+                self.keep(&piece);
+                self.tell_of_call(Event::Arguments(piece));
+                return self.give_up();
+            }
         };
         let piece: String = self.rest.drain(..end).collect();
         self.keep(&piece);

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::{
     Tool,
-    format::{Tags, is_string},
+    format::Tags,
     matching::{Found, literal, overlap},
+    types::Types,
 };
 
 /// Bytes of an argument's name.
@@ -38,19 +39,8 @@ enum Stage {
     Gap,
     Key,
     /// Before a value, where a newline may be the form's.
-    Start(Kind),
-    Value(Kind),
-}
-
-/// What a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A string, told as it comes.
-    Text,
-    /// JSON, or a string if it isn't.
-    Json,
-    /// JSON that is no string, or else a string: its schema does not say.
-    Either,
+    Start(Types),
+    Value(Types),
 }
 
 impl TagReader {
@@ -71,22 +61,22 @@ impl TagReader {
                     }
                 },
                 Stage::Key => match self.key(rest, &tools[self.tool]) {
-                    Found::Whole((key, end, kind)) => {
+                    Found::Whole((key, end, types)) => {
                         json.push_str(if self.count == 0 { "{" } else { ", " });
                         json.push_str(&Value::from(key).to_string());
-                        json.push_str(if kind == Kind::Text { ": \"" } else { ": " });
+                        json.push_str(if types.is_text() { ": \"" } else { ": " });
                         self.count += 1;
-                        (end, Stage::Start(kind))
+                        (end, Stage::Start(types))
                     }
                     Found::Part => return Read::More,
                     Found::Not => return Read::Broken,
                 },
-                Stage::Start(kind) => match rest.chars().next() {
+                Stage::Start(types) => match rest.chars().next() {
                     None => return Read::More,
-                    Some(first) => (usize::from(first == '\n' && self.tags.middle.ends_with('\n')), Stage::Value(kind)),
+                    Some(first) => (usize::from(first == '\n' && self.tags.middle.ends_with('\n')), Stage::Value(types)),
                 },
-                Stage::Value(kind) => {
-                    let (end, whole) = self.value(rest, kind, json);
+                Stage::Value(types) => {
+                    let (end, whole) = self.value(rest, types, json);
                     if !whole {
                         read.extend(rest.drain(..end));
                         return Read::More;
@@ -99,35 +89,31 @@ impl TagReader {
         }
     }
 
-    /// An argument's name, the bytes up to its value, and what this will be.
-    fn key(&self, rest: &str, tool: &Tool) -> Found<(String, usize, Kind)> {
+    /// An argument's name, the bytes up to its value, and what this may be.
+    fn key(&self, rest: &str, tool: &Tool) -> Found<(String, usize, Types)> {
         let Tags { middle, middle_json, .. } = self.tags;
         let Some(length) = rest.find(middle.chars().next().unwrap_or('>')).filter(|length| *length <= MAX_KEY) else {
             return if rest.len() > MAX_KEY { Found::Not } else { Found::Part };
         };
         let (key, rest) = (rest[..length].trim(), &rest[length..]);
-        let schema = match is_string(tool, key) {
-            Some(true) => Kind::Text,
-            Some(false) => Kind::Json,
-            None => Kind::Either,
-        };
-        match (literal(rest, middle), literal(rest, middle_json)) {
-            (Found::Whole(end), Found::Whole(_)) => Found::Whole((key.into(), length + end, schema)),
-            (Found::Whole(end), _) => Found::Whole((key.into(), length + end, Kind::Text)),
-            (_, Found::Whole(end)) => Found::Whole((key.into(), length + end, Kind::Json)),
+        let bounded = |found| if matches!(found, Found::Whole(end) if end > MAX_KEY) { Found::Not } else { found };
+        match (bounded(literal(rest, middle)), bounded(literal(rest, middle_json))) {
+            (Found::Whole(end), Found::Whole(_)) => Found::Whole((key.into(), length + end, Types::of(tool, key))),
+            (Found::Whole(end), _) => Found::Whole((key.into(), length + end, Types::TEXT)),
+            (_, Found::Whole(end)) => Found::Whole((key.into(), length + end, Types::NO_TEXT)),
             (Found::Part, _) | (_, Found::Part) if rest.len() <= MAX_KEY => Found::Part,
             _ => Found::Not,
         }
     }
 
     /// Tells a value's JSON as far as it is certain: the bytes that it took, and whether it is whole.
-    fn value(&self, rest: &str, kind: Kind, json: &mut String) -> (usize, bool) {
+    fn value(&self, rest: &str, types: Types, json: &mut String) -> (usize, bool) {
         let close = self.tags.close.trim_start();
         let newline = close.len() < self.tags.close.len();
         let own = |text: &str| if newline { text.strip_suffix('\n').unwrap_or(text).len() } else { text.len() };
         let Some(at) = rest.find(close) else {
             let certain = own(&rest[..rest.len() - overlap(rest, close)]);
-            if kind != Kind::Text || self.tags.cdata {
+            if !types.is_text() || self.tags.cdata {
                 return (0, false);
             }
             json.push_str(&quoted(&rest[..certain]));
@@ -137,17 +123,26 @@ impl TagReader {
         if self.tags.cdata {
             value = value.strip_prefix("<![CDATA[").and_then(|value| value.strip_suffix("]]>")).unwrap_or(value);
         }
-        match kind {
-            Kind::Text => json.extend([&quoted(value), "\""]),
-            Kind::Json | Kind::Either
-                if serde_json::from_str::<Value>(value).is_ok_and(|value| kind == Kind::Json || !value.is_string()) =>
-            {
-                json.push_str(value.trim());
-            }
-            Kind::Json | Kind::Either => json.extend(["\"", &quoted(value), "\""]),
+        let said = if types.is_text() { None } else { json_of(value, types) };
+        match said {
+            Some(said) => json.push_str(said),
+            None if types.is_text() => json.extend([&quoted(value), "\""]),
+            None => json.extend(["\"", &quoted(value), "\""]),
         }
         (at + close.len(), true)
     }
+}
+
+/// `value` if it is JSON of `types`, or what Python writes in its place. Where it may be a text, quotes are the text's.
+fn json_of(value: &str, types: Types) -> Option<&str> {
+    let value = match value.trim() {
+        "True" => "true",
+        "False" => "false",
+        "None" => "null",
+        other => other,
+    };
+    let json: Value = serde_json::from_str(value).ok()?;
+    (if types.has_text() { !json.is_string() && types.has(&json) } else { true }).then_some(value)
 }
 
 /// `text` as within the quotes of a JSON string.
