@@ -10,6 +10,7 @@ use hearth_models::{template::ChatTemplate, tokenizer::Tokenizer};
 
 use crate::{
     Context, Error,
+    grammar::Compiler,
     sequence::SequenceId,
     worker::{Command, GraphId},
 };
@@ -23,6 +24,7 @@ pub(crate) struct GraphShared {
     pub(crate) id: GraphId,
     pub(crate) commands: Sender<Command>,
     pub(crate) tokenizer: Tokenizer,
+    pub(crate) grammars: Compiler,
     pub(crate) purpose: Purpose,
     pub(crate) context_length: usize,
     /// Token ids below this may be computed.
@@ -55,6 +57,10 @@ impl Graph {
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.0.tokenizer
+    }
+
+    pub(crate) fn grammars(&self) -> &Compiler {
+        &self.0.grammars
     }
 
     pub(crate) fn purpose(&self) -> &Purpose {

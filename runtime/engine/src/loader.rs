@@ -23,6 +23,7 @@ use crate::{
     draft::{self, DraftModel},
     embedder::Embedder,
     engine::Shared,
+    grammar::Compiler,
     graph::{GraphShared, Purpose},
     lookup::PromptLookup,
     memory::{self, Demand},
@@ -159,7 +160,8 @@ impl Shared {
 
     fn graph(&self, id: GraphId, tokenizer: Tokenizer, purpose: Purpose, context_length: usize, vocabulary: usize) -> Graph {
         let (commands, sequences) = (self.commands.clone(), AtomicU64::new(0));
-        Graph(GraphShared { id, commands, tokenizer, purpose, context_length, vocabulary, sequences }.into())
+        let grammars = Compiler::new(tokenizer.clone());
+        Graph(GraphShared { id, commands, tokenizer, grammars, purpose, context_length, vocabulary, sequences }.into())
     }
 
     /// One load at a time, so that each sees the memory that is really free; a panic in one is its failure and nobody else's.

@@ -1,12 +1,17 @@
 //! From tokens to text in chunks: whole characters, and nothing of a stop string, however tokens cut either.
 
+use hearth_kernels::Odds;
 use hearth_models::tokenizer::TextStream;
 
 /// Text and the tokens behind it.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Chunk {
     pub(crate) text: String,
     pub(crate) tokens: Vec<i32>,
+    /// One for each token, where they were asked for.
+    pub(crate) logprobs: Option<Vec<Odds>>,
+    /// Those of the prompt, where they were asked for, in the first chunk: its first token, and one for each of the others.
+    pub(crate) prompt_logprobs: Option<(u32, Vec<Odds>)>,
 }
 
 /// The text of a generation that has not been handed out yet.
@@ -18,11 +23,13 @@ pub(crate) struct Output {
     held: String,
     /// Tokens whose text is not out.
     tokens: Vec<i32>,
+    /// Which of the stop strings was found.
+    stopped_by: Option<usize>,
 }
 
 impl Output {
     pub(crate) fn new(stops: Vec<String>) -> Self {
-        Self { stops, stream: TextStream::default(), held: String::new(), tokens: Vec::new() }
+        Self { stops, stream: TextStream::default(), held: String::new(), tokens: Vec::new(), stopped_by: None }
     }
 
     /// Takes a token and its bytes. True when its text completes a stop string: then the generation is over.
@@ -35,22 +42,32 @@ impl Output {
     /// The text that is certain by now, if there is any; tokens without text wait for the next that has some.
     pub(crate) fn take(&mut self) -> Option<Chunk> {
         let certain = self.held.len() - self.undecided();
-        (certain > 0).then(|| Chunk { text: self.held.drain(..certain).collect(), tokens: std::mem::take(&mut self.tokens) })
+        (certain > 0).then(|| Chunk {
+            text: self.held.drain(..certain).collect(),
+            tokens: std::mem::take(&mut self.tokens),
+            ..Chunk::default()
+        })
     }
 
     /// All the rest at the end of the generation.
     pub(crate) fn finish(&mut self) -> Chunk {
         let rest = std::mem::take(&mut self.stream).finish();
         self.extend(&rest);
-        Chunk { text: std::mem::take(&mut self.held), tokens: std::mem::take(&mut self.tokens) }
+        Chunk { text: std::mem::take(&mut self.held), tokens: std::mem::take(&mut self.tokens), ..Chunk::default() }
+    }
+
+    /// The stop string that was found.
+    pub(crate) fn stopped_by(&self) -> Option<&str> {
+        self.stopped_by.map(|stop| self.stops[stop].as_str())
     }
 
     /// Adds `text`; at the first stop string cuts it and what follows, and says so.
     fn extend(&mut self, text: &str) -> bool {
         self.held.push_str(text);
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(at) = found {
+        let found = self.stops.iter().enumerate().filter_map(|(stop, text)| Some((self.held.find(text.as_str())?, stop))).min();
+        if let Some((at, stop)) = found {
             self.held.truncate(at);
+            self.stopped_by = Some(stop);
             // What was cut off inside a character belongs to the stop string's tail.
             self.stream = TextStream::default();
         }

@@ -7,7 +7,7 @@ use hearth_models::{
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use crate::{Error, sampler::Sampling, sequence::Client};
+use crate::{Error, grammar::Grammar, logprobs, sampler::Sampling, sequence::Client};
 
 /// The longest document that is parsed.
 pub(crate) const MAX_BYTES: usize = 16 << 20;
@@ -44,6 +44,12 @@ pub(crate) struct Request {
     /// Whether to guess tokens ahead, where the engine does.
     #[serde(default = "yes")]
     pub(crate) speculation: bool,
+    /// What holds the text.
+    pub(crate) grammar: Option<Grammar>,
+    /// Tell the log-probability of each token, and of this many of the likeliest.
+    pub(crate) logprobs: Option<usize>,
+    /// The same of the prompt.
+    pub(crate) prompt_logprobs: Option<usize>,
 }
 
 fn yes() -> bool {
@@ -68,9 +74,12 @@ impl Request {
         if !matches!(&self.tools, Value::Null | Value::Array(_)) {
             return Err(Error::invalid("`tools` is not an array"));
         }
-        if self.max_tokens == Some(0) {
-            return Err(Error::invalid("`max_tokens` is 0; give at least 1"));
+        if self.max_tokens == Some(0) && self.prompt_logprobs.is_none() {
+            return Err(Error::invalid("`max_tokens` is 0; give at least 1, or ask for `prompt_logprobs`"));
         }
+        logprobs::check("logprobs", self.logprobs)?;
+        logprobs::check("prompt_logprobs", self.prompt_logprobs)?;
+        self.grammar.as_ref().map_or(Ok(()), Grammar::check)?;
         if self.stop.len() > MAX_STOPS {
             return Err(Error::invalid(format!("`stop` has {} strings; give at most {MAX_STOPS}", self.stop.len())));
         }

@@ -43,10 +43,17 @@ fn a_bad_request_names_what_is_wrong() {
     refused(r#"{"prompt": "x", "sampling": {"top_p": 7}}"#, "sampling.top_p");
     refused("{}", "0 of `messages`, `prompt` and `tokens`");
     refused(r#"{"prompt": "x", "tokens": [1]}"#, "exactly one");
+    assert!(Request::parse(br#"{"prompt": "x", "max_tokens": 0, "prompt_logprobs": 0}"#).is_ok());
     refused(r#"{"messages": "Hi"}"#, "`messages` is not an array");
     refused(r#"{"messages": [], "tools": {}}"#, "`tools` is not an array");
     refused(r#"{"prompt": "x", "max_tokens": 0}"#, "max_tokens");
     refused(r#"{"prompt": "x", "max_tokens": -1}"#, "not valid");
+    refused(r#"{"prompt": "x", "logprobs": 21}"#, "`logprobs` is 21; give 0 to 20");
+    refused(r#"{"prompt": "x", "prompt_logprobs": 21}"#, "`prompt_logprobs` is 21");
+    refused(r#"{"prompt": "x", "sampling": {"logit_bias": {"a": 1}}}"#, "not valid");
+    refused(r#"{"prompt": "x", "grammar": {"ebnf": "x"}}"#, "`ebnf`");
+    refused(r#"{"prompt": "x", "grammar": {"regex": "x", "lark": "x"}}"#, "not valid");
+    refused(r#"{"prompt": "x", "grammar": {"json_schema": {"not": {}}}}"#, "`grammar.json_schema` cannot be honoured: `not` at #");
     refused(r#"{"prompt": "x", "stop": [""]}"#, "`stop`");
     refused(&format!(r#"{{"prompt": "x", "stop": ["{}"]}}"#, "y".repeat(MAX_STOP_BYTES + 1)), "513 bytes");
     refused(&format!(r#"{{"prompt": "x", "stop": [{}"a"]}}"#, "\"a\",".repeat(MAX_STOPS)), "17 strings");

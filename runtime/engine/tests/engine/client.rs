@@ -11,6 +11,8 @@ pub(crate) struct Chunk {
     pub(crate) text: String,
     pub(crate) tokens: Vec<i32>,
     pub(crate) result: Option<Value>,
+    pub(crate) logprobs: Vec<Value>,
+    pub(crate) prompt_logprobs: Option<Vec<Value>>,
 }
 
 pub(crate) fn context(graph: &Graph) -> Context {
@@ -38,6 +40,8 @@ pub(crate) fn chunk(outputs: Vec<NamedTensor>) -> Chunk {
             "text" => chunk.text = String::from_utf8(tensor.data).expect("whole characters"),
             "tokens" => chunk.tokens = tensor.data.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect(),
             "result" => chunk.result = Some(serde_json::from_slice(&tensor.data).unwrap()),
+            "logprobs" => chunk.logprobs = serde_json::from_slice(&tensor.data).unwrap(),
+            "prompt_logprobs" => chunk.prompt_logprobs = Some(serde_json::from_slice(&tensor.data).unwrap()),
             other => panic!("an output `{other}`"),
         }
     }
@@ -60,6 +64,8 @@ pub(crate) async fn finish(context: &mut Context, first: Chunk) -> Chunk {
         whole.text += &chunk.text;
         whole.tokens.extend(chunk.tokens);
         whole.result = chunk.result;
+        whole.logprobs.extend(chunk.logprobs);
+        assert!(chunk.prompt_logprobs.is_none(), "they come with the first chunk");
     }
     whole
 }

@@ -24,7 +24,7 @@ use hearth_models::{
 pub(crate) const BYTES: u32 = 3;
 pub(crate) const VOCABULARY: usize = 259;
 const BOS: u32 = 1;
-const END: u32 = 2;
+pub(crate) const END: u32 = 2;
 const SHAPE: KvShape = KvShape { layers: 1, kv_heads: 1, head_dim: 4 };
 
 /// A step with this letter panics.
