@@ -15,5 +15,5 @@ mod model;
 mod packed;
 
 pub use folder::{Folder, Quantization};
-pub use model::{Model, ModelError};
+pub use model::{Facts, Model, ModelError};
 pub use packed::Packed;

@@ -14,13 +14,19 @@ use super::{
 /// Calls of an answer.
 const MAX_CALLS: usize = 16;
 
-/// Whether an answer has calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// As the model likes: once a call begins, it is one.
-    Auto,
-    /// There is nothing but calls.
-    Required,
+/// What an answer may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The tools that may be called; none, and there are no calls.
+    pub tools: &'a [Tool],
+    /// It must be nothing but calls.
+    pub must_call: bool,
+    /// It may have more than one.
+    pub several: bool,
+    /// The prompt ends within the thinking.
+    pub thinks: bool,
+    /// Rules in Lark for `content`, which holds an answer without calls; any text where there are none.
+    pub content: Option<&'a str>,
 }
 
 /// A part of a text as a vocabulary has it.
@@ -33,25 +39,25 @@ pub enum Piece {
 }
 
 impl Dialect {
-    /// The grammar that holds an answer to calls of `tools`, which are not none. `several`: it may have more than one call. `thinks`: the prompt ends within the thinking.
-    /// `pieces` parts a text at the vocabulary's control tokens.
+    /// The grammar of an answer. `pieces` parts a text at the vocabulary's control tokens.
     ///
     /// In forms with an element for each argument, strings are held to their `enum` and to nothing else that their schemas say.
-    pub fn grammar(&self, tools: &[Tool], choice: Choice, several: bool, thinks: bool, pieces: &dyn Fn(&str) -> Vec<Piece>) -> String {
-        let mut grammar = Grammar { pieces, rules: String::new(), untils: 0 };
+    pub fn grammar(&self, wanted: &Wanted<'_>, pieces: &dyn Fn(&str) -> Vec<Piece>) -> String {
+        let Wanted { tools, must_call, several, thinks, content } = *wanted;
+        let mut grammar = Grammar { pieces, rules: content.unwrap_or_default().to_owned(), untils: 0 };
         let marker = self.format.marker;
-        let answer = match choice {
-            Choice::Required => grammar.calls(self.format, tools, several, ""),
+        let answer = if tools.is_empty() {
+            content.map_or("TEXT", |_| "content").to_owned()
+        } else if must_call {
+            grammar.calls(self.format, tools, several, "")
+        } else if content.is_some() {
+            format!("{} | content", grammar.calls(self.format, tools, several, ""))
+        } else if marker.is_empty() {
             // What begins like an object is a call.
-            Choice::Auto if marker.is_empty() => {
-                let calls = grammar.calls(self.format, tools, several, "");
-                format!("{calls} | /[ \\t\\r\\n]*[^ \\t\\r\\n{{](.|\\n)*/ | \"\"")
-            }
-            Choice::Auto => {
-                let text = grammar.until(marker);
-                let calls = grammar.calls(self.format, tools, several, marker);
-                format!("{text} {calls} | TEXT")
-            }
+            format!("{} | /[ \\t\\r\\n]*[^ \\t\\r\\n{{](.|\\n)*/ | \"\"", grammar.calls(self.format, tools, several, ""))
+        } else {
+            let text = grammar.until(marker);
+            format!("{text} {} | TEXT", grammar.calls(self.format, tools, several, marker))
         };
         grammar.rule("answer", &answer);
         let start = match self.reasoning {

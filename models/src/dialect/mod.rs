@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::template::ChatTemplate;
 
-pub use grammar::{Choice, Piece};
+pub use grammar::{Piece, Wanted};
 pub use parser::Parser;
 
 use format::Format;
@@ -84,6 +84,11 @@ impl Dialect {
     /// Whether a prompt ends within the model's thinking.
     pub fn thinks_after(&self, prompt: &str) -> bool {
         self.reasoning.is_some_and(|reasoning| reasoning.opened_by(prompt))
+    }
+
+    /// Whether calls begin with a mark of their own, and not as JSON that an answer could be as well.
+    pub fn marks_calls(&self) -> bool {
+        !self.format.marker.is_empty()
     }
 
     /// The texts in which control tokens of the vocabulary may mean something to [`Parser`].

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::{
     Error, ErrorKind, Graph, NamedTensor, Tensor,
+    chat::Prompt,
     delivery::{self, Delivery, Event, Receipt},
     embedder::Job,
     embedding::{EmbeddingRequest, is_embedding_request},
@@ -12,6 +13,7 @@ use crate::{
     graph::Purpose,
     logprobs,
     output::Chunk,
+    questions::{Question, is_question},
     request::Request,
     sequence::{Client, SequenceId},
     task::{Task, Work},
@@ -82,7 +84,11 @@ impl Context {
         match inputs.pop() {
             None => self.next_chunk().await,
             Some((name, tensor)) if name == "request" => {
-                self.begin(&tensor.into_u8(&name)?)?;
+                let document = tensor.into_u8(&name)?;
+                if is_question(&document) {
+                    return Question::parse(&document)?.answer(&self.graph);
+                }
+                self.begin(&document)?;
                 self.next_chunk().await
             }
             Some((name, tensor)) if name == "input_ids" => {
@@ -106,8 +112,8 @@ impl Context {
             State::Ended => return Err(ended()),
         }
         let asked = Instant::now();
-        let template = match (self.graph.purpose(), is_embedding_request(document)) {
-            (Purpose::Generates(template), false) => template.as_ref(),
+        let chat = match (self.graph.purpose(), is_embedding_request(document)) {
+            (Purpose::Generates(chat), false) => chat.as_ref(),
             (Purpose::Embeds, true) => return self.embed(document, asked),
             (Purpose::Generates(_), true) => {
                 let cure = "give `messages`, `prompt` or `tokens`, or choose a model for embeddings";
@@ -116,7 +122,7 @@ impl Context {
             (Purpose::Embeds, false) => return Err(only_embeds()),
         };
         let mut request = Request::parse(document)?;
-        let prompt = request.prompt_tokens(self.graph.tokenizer(), template)?;
+        let Prompt { text, tokens: prompt } = request.prompt(self.graph.tokenizer(), chat)?;
         self.graph.check_tokens(&prompt)?;
         let context_length = self.graph.context_length();
         if prompt.len() + usize::from(request.max_tokens != Some(0)) > context_length {
@@ -128,13 +134,32 @@ impl Context {
         self.graph.check_tokens(&biased).map_err(named)?;
         let client = request.client();
         let grammar = request.grammar.take();
-        let generation = Generation::new(request, &prompt, context_length, asked);
-        self.state = match grammar {
-            None => State::Generate(Link::start(&self.graph, client, prompt, Work::Generate(Box::new(generation)))?),
-            Some(grammar) => {
-                let grammar = self.graph.grammars().compile(move |vocabulary| Constraint::new(&grammar, vocabulary));
-                State::Prepare(Box::new(Prepared { client, prompt, generation, grammar }))
-            }
+        let callable = request.callable()?;
+        let chat = chat.filter(|_| request.is_chat());
+        let thinks = chat.is_some_and(|chat| chat.dialect().thinks_after(&text));
+        if let Some(chat) = chat
+            && grammar.is_some()
+            && !callable.tools.is_empty()
+            && !chat.dialect().marks_calls()
+        {
+            let cure = "leave `grammar` out, or give `tool_choice` \"none\" or \"required\"";
+            return Err(Error::invalid(format!(
+                "this model writes calls as JSON without a mark, which a `grammar` cannot be told from: {cure}"
+            )));
+        }
+        let reader = chat.and_then(|chat| chat.reader(callable.tools.clone(), thinks));
+        let generation = Generation::new(request, &prompt, context_length, asked, reader);
+        let held = grammar.is_some() || !callable.tools.is_empty();
+        self.state = if held {
+            let (dialect, tokenizer) = (chat.map(|chat| chat.dialect().clone()), self.graph.tokenizer().clone());
+            let grammar = self.graph.grammars().compile(move |vocabulary| match (&dialect, &grammar) {
+                (Some(dialect), grammar) => callable.constraint(dialect, grammar.as_ref(), thinks, &tokenizer, vocabulary),
+                (None, Some(grammar)) => Constraint::new(grammar, vocabulary),
+                (None, None) => Err(Error::internal("nothing holds the text")),
+            });
+            State::Prepare(Box::new(Prepared { client, prompt, generation, grammar }))
+        } else {
+            State::Generate(Link::start(&self.graph, client, prompt, Work::Generate(Box::new(generation)))?)
         };
         Ok(())
     }
@@ -244,9 +269,16 @@ impl Context {
 
     /// A chunk's outputs. Log-probabilities become JSON here, on the reader's side.
     fn chunk_tensors(&self, chunk: Chunk) -> Vec<NamedTensor> {
-        let Chunk { text, tokens, logprobs, prompt_logprobs } = chunk;
+        let Chunk { text, reasoning, tool_calls, tokens, logprobs, prompt_logprobs } = chunk;
         let tokenizer = self.graph.tokenizer();
         let mut tensors = vec![("text".into(), Tensor::from_bytes(text.into_bytes())), ("tokens".into(), Tensor::from_i32(&tokens))];
+        if !reasoning.is_empty() {
+            tensors.push(("reasoning".into(), Tensor::from_bytes(reasoning.into_bytes())));
+        }
+        if !tool_calls.is_empty() {
+            let document = serde_json::to_vec(&tool_calls).expect("numbers and texts are JSON");
+            tensors.push(("tool_calls".into(), Tensor::from_bytes(document)));
+        }
         if let Some(odds) = logprobs {
             tensors.push(("logprobs".into(), Tensor::from_bytes(logprobs::document(&odds, tokenizer))));
         }

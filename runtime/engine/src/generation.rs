@@ -1,6 +1,6 @@
 //! What a generation needs on the engine's side beyond its tokens: sampler, output, limits and times.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use hearth_kernels::{Ask, Odds, Rule};
 use hearth_models::tokenizer::Tokenizer;
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     Error,
+    chat::Reader,
     grammar::Constraint,
     logprobs::PromptLogprobs,
     output::{Chunk, Output},
@@ -24,6 +25,8 @@ pub(crate) struct Generation {
     /// What holds the text, if anything does.
     constraint: Option<Constraint>,
     output: Output,
+    /// Control tokens whose text is part of the output's.
+    marks: Arc<[u32]>,
     /// How many of the likeliest tokens are told with each, where log-probabilities are.
     logprobs: Option<usize>,
     /// Those of the tokens whose text is not out.
@@ -52,6 +55,8 @@ pub(crate) enum FinishReason {
     Stop,
     /// As many tokens as asked for, or the end of the context.
     Length,
+    /// The end after calls of tools.
+    ToolCalls,
 }
 
 /// The last chunk's `result`.
@@ -69,6 +74,7 @@ struct Usage {
     prompt_tokens: usize,
     cached_tokens: usize,
     completion_tokens: usize,
+    reasoning_tokens: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,10 +96,11 @@ pub(crate) enum Progress {
 }
 
 impl Generation {
-    /// The generation that `request` asks for after `prompt`, which leaves room for a token in `context`.
-    pub(crate) fn new(request: Request, prompt: &[u32], context: usize, asked: Instant) -> Self {
+    /// The generation that `request` asks for after `prompt`, which leaves room for a token in `context`. Without a reader all is text.
+    pub(crate) fn new(request: Request, prompt: &[u32], context: usize, asked: Instant, reader: Option<Reader>) -> Self {
         let room = context - prompt.len();
         let logprobs = request.logprobs;
+        let (parser, marks) = reader.map_or_else(|| (None, Arc::default()), |reader| (Some(reader.parser), reader.marks));
         Self {
             constraint: None,
             logprobs,
@@ -101,7 +108,8 @@ impl Generation {
             prompt_logprobs: request.prompt_logprobs.map(|top| PromptLogprobs::new(prompt, top)),
             rest: request.max_tokens.unwrap_or(usize::MAX).min(room),
             sampler: Sampler::new(request.sampling, prompt, draw_seed()),
-            output: Output::new(request.stop),
+            output: Output::new(request.stop, parser),
+            marks,
             ignore_end: request.ignore_end,
             prompt_tokens: prompt.len(),
             cached_tokens: 0,
@@ -175,7 +183,7 @@ impl Generation {
         self.rest -= 1;
         let end = tokenizer.is_end(token);
         // An end token has no text, not even where it is an ordinary one of the vocabulary.
-        let bytes = if end { Vec::new() } else { tokenizer.token_bytes(token, false) };
+        let bytes = if end { Vec::new() } else { tokenizer.token_bytes(token, self.marks.binary_search(&token).is_ok()) };
         let stopped = self.output.push(token, &bytes) || completed || (end && !self.ignore_end);
         if stopped {
             self.end(FinishReason::Stop)
@@ -201,10 +209,16 @@ impl Generation {
         let ms = |from: Instant, to: Instant| (to.duration_since(from).as_secs_f64() * 1e6).round() / 1e3;
         let chunk = self.output.finish();
         let chunk = self.with_logprobs(chunk);
+        let calls = finish_reason == FinishReason::Stop && self.output.stopped_by().is_none() && self.output.has_calls();
         let summary = Summary {
-            finish_reason,
+            finish_reason: if calls { FinishReason::ToolCalls } else { finish_reason },
             stop: self.output.stopped_by(),
-            usage: Usage { prompt_tokens: self.prompt_tokens, cached_tokens: self.cached_tokens, completion_tokens: self.generated },
+            usage: Usage {
+                prompt_tokens: self.prompt_tokens,
+                cached_tokens: self.cached_tokens,
+                completion_tokens: self.generated,
+                reasoning_tokens: self.output.reasoning_tokens(),
+            },
             timings: Timings { queue_ms: ms(self.asked, begun), prefill_ms: ms(begun, first), decode_ms: ms(first, now) },
         };
         let summary = serde_json::to_string(&summary).expect("numbers and names are JSON");

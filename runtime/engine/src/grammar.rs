@@ -60,7 +60,6 @@ impl Grammar {
     }
 
     /// As a rule `name` of a grammar in Lark.
-    #[allow(dead_code)] // for grammars that hold other things beside it
     pub(crate) fn rule(&self, name: &str) -> Result<String, Error> {
         self.check()?;
         Ok(match self {
@@ -129,9 +128,9 @@ impl Constraint {
     ///
     /// # Errors
     /// As [`Self::new`].
-    #[allow(dead_code)] // the door for grammars that requests don't write themselves
     pub(crate) fn lark(text: &str, vocabulary: &Vocabulary) -> Result<Self, Error> {
-        Self::new(&Grammar::Lark(text.to_owned()), vocabulary)
+        schema::check_embedded(text).and_then(fits)?;
+        Self::of(TopLevelGrammar::from_lark(text.to_owned()), vocabulary)
     }
 
     /// The same, from behind the first `token` on: before, any token may come.

@@ -6,10 +6,11 @@ use std::sync::{
     mpsc::Sender,
 };
 
-use hearth_models::{template::ChatTemplate, tokenizer::Tokenizer};
+use hearth_models::{Facts, tokenizer::Tokenizer};
 
 use crate::{
     Context, Error,
+    chat::Chat,
     grammar::Compiler,
     sequence::SequenceId,
     worker::{Command, GraphId},
@@ -26,6 +27,7 @@ pub(crate) struct GraphShared {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) grammars: Compiler,
     pub(crate) purpose: Purpose,
+    pub(crate) facts: Facts,
     pub(crate) context_length: usize,
     /// Token ids below this may be computed.
     pub(crate) vocabulary: usize,
@@ -36,7 +38,7 @@ pub(crate) struct GraphShared {
 #[derive(Debug)]
 pub(crate) enum Purpose {
     /// Continuing sequences, chats among them if it has a template.
-    Generates(Option<ChatTemplate>),
+    Generates(Option<Chat>),
     /// Embedding texts.
     Embeds,
 }
@@ -61,6 +63,10 @@ impl Graph {
 
     pub(crate) fn grammars(&self) -> &Compiler {
         &self.0.grammars
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.0.facts
     }
 
     pub(crate) fn purpose(&self) -> &Purpose {

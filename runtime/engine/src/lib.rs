@@ -5,6 +5,8 @@
 //! JSON and no wasmtime. The contract is `docs/wasi-nn.md`.
 
 mod blocks;
+mod calls;
+mod chat;
 mod content;
 mod context;
 mod delivery;
@@ -23,6 +25,7 @@ mod logprobs;
 mod lookup;
 mod memory;
 mod output;
+mod questions;
 mod request;
 mod rng;
 mod runner;

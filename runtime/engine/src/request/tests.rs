@@ -48,6 +48,12 @@ fn a_bad_request_names_what_is_wrong() {
     refused(r#"{"messages": [], "tools": {}}"#, "`tools` is not an array");
     refused(r#"{"prompt": "x", "max_tokens": 0}"#, "max_tokens");
     refused(r#"{"prompt": "x", "max_tokens": -1}"#, "not valid");
+    refused(r#"{"messages": [], "tool_choice": "required"}"#, "no `tools`");
+    refused(r#"{"messages": [], "tool_choice": {"name": "x", "type": "function"}}"#, "`tool_choice`");
+    refused(r#"{"messages": [], "tools": [{"type": "function", "function": {}}]}"#, "element 0 of `tools`");
+    refused(r#"{"prompt": "x", "tools": []}"#, "`tools` are for `messages`");
+    let both = r#"{"messages": [], "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required", "grammar": {"json_object": true}}"#;
+    refused(both, "leave one out");
     refused(r#"{"prompt": "x", "logprobs": 21}"#, "`logprobs` is 21; give 0 to 20");
     refused(r#"{"prompt": "x", "prompt_logprobs": 21}"#, "`prompt_logprobs` is 21");
     refused(r#"{"prompt": "x", "sampling": {"logit_bias": {"a": 1}}}"#, "not valid");

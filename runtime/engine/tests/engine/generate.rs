@@ -25,7 +25,7 @@ async fn text_tokens_and_result_are_those_of_the_model() {
     assert_eq!(whole.tokens, bytes);
     let result = whole.result.unwrap();
     assert_eq!(result["finish_reason"], "length");
-    assert_eq!(result["usage"], json!({"prompt_tokens": 6, "cached_tokens": 0, "completion_tokens": 40}));
+    assert_eq!(result["usage"], json!({"prompt_tokens": 6, "cached_tokens": 0, "completion_tokens": 40, "reasoning_tokens": 0}));
     assert!(["queue_ms", "prefill_ms", "decode_ms"].iter().all(|name| result["timings"][name].as_f64().unwrap() >= 0.0));
 }
 

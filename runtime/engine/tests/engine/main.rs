@@ -12,4 +12,5 @@ mod sameness;
 mod sharing;
 mod soak;
 mod tensor;
+mod tools;
 mod toy;
