@@ -4,6 +4,7 @@
 
 pub mod arch;
 pub mod catalog;
+pub mod dialect;
 pub mod folder;
 pub mod gguf;
 pub mod safetensors;
@@ -14,5 +15,5 @@ mod model;
 mod packed;
 
 pub use folder::{Folder, Quantization};
-pub use model::{Model, ModelError};
+pub use model::{Facts, Model, ModelError};
 pub use packed::Packed;

@@ -1,6 +1,6 @@
 //! A loaded model: its network on a device, its tokenizer and its chat template.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::Device;
 use hearth_kernels::Linear;
@@ -45,6 +45,42 @@ pub struct Model {
     pub template: Option<ChatTemplate>,
     /// The longest context that the model was trained for, in tokens.
     pub context_length: usize,
+    /// What its file says of it.
+    pub facts: Facts,
+}
+
+/// What a model's file says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The architecture's name in GGUF.
+    pub architecture: String,
+    /// Numbers of a token's embedding.
+    pub embedding_length: usize,
+    /// Numbers of all tensors.
+    pub parameters: u64,
+    /// The type that most bytes of the tensors have.
+    pub weights: String,
+    /// Bytes of the tensors.
+    pub bytes: u64,
+}
+
+impl Facts {
+    fn of(gguf: &Gguf<'_>) -> Result<Self, GgufError> {
+        let architecture = gguf.get_str("general.architecture")?;
+        let (mut parameters, mut bytes, mut types) = (0, 0, BTreeMap::<String, u64>::new());
+        for tensor in gguf.tensors.values() {
+            parameters += tensor.dimensions.iter().product::<u64>();
+            bytes += tensor.range.len() as u64;
+            *types.entry(format!("{:?}", tensor.ty).replace('K', "_K")).or_default() += tensor.range.len() as u64;
+        }
+        Ok(Self {
+            architecture: architecture.into(),
+            embedding_length: gguf.get_u32(&format!("{architecture}.embedding_length"))? as usize,
+            parameters,
+            weights: types.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(name, _)| name).unwrap_or_default(),
+            bytes,
+        })
+    }
 }
 
 impl Model {
@@ -107,6 +143,6 @@ impl Model {
                 network.vocabulary()
             )));
         }
-        Ok(Self { network, tokenizer, template, context_length })
+        Ok(Self { network, tokenizer, template, context_length, facts: Facts::of(gguf)? })
     }
 }

@@ -1,25 +1,13 @@
 //! Chat templates against jinja2: every template that llama.cpp ships, over conversations of many kinds, character for character.
 
 mod data;
+mod jinja;
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use hearth_models::template::{ChatTemplate, TemplateError};
+use jinja::{ESCAPING, LENIENCIES, NOW, oracle};
 use serde_json::{Value, json};
-
-/// When the templates think that they are rendered.
-const NOW: u64 = 1_785_931_509;
-
-/// What jinja2 refuses and Hearth renders: no tools where a template expects a list, and a list that Python would not have made yet.
-const LENIENCIES: &[&str] =
-    &["TypeError: 'NoneType' object is not iterable", "TypeError: Object of type generator is not JSON serializable"];
-
-/// A template whose rendering by jinja2 is spoilt: adding a text to one marked `safe` escapes it for HTML, also where nothing is HTML.
-const ESCAPED_BY_JINJA2: &str = "meetkai-functionary-medium-v3.1";
 
 fn without_escapes(text: &str) -> String {
     [("&#34;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
@@ -32,24 +20,6 @@ fn render(template: &ChatTemplate, chat: &Value) -> Result<String, TemplateError
     let extra = chat["extra"].as_object().cloned().unwrap_or_default();
     let prompt = chat["add_generation_prompt"].as_bool().unwrap();
     template.render_at(&chat["messages"], &chat["tools"], prompt, &extra, UNIX_EPOCH + Duration::from_secs(NOW))
-}
-
-/// The oracle's answer, `None` where it cannot run.
-fn oracle(job: &Value) -> Option<Vec<Vec<Value>>> {
-    let python = std::env::var("HEARTH_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
-    let importable =
-        Command::new(&python).args(["-c", "import jinja2"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-    if !importable {
-        return data::skip(&format!(
-            "{python} cannot import jinja2; cargo xtask test installs it and names its python in HEARTH_TEST_PYTHON"
-        ));
-    }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/jinja_oracle.py");
-    let mut child = Command::new(python).arg(script).env("PYTHONUTF8", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&serde_json::to_vec(job).unwrap()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
 /// Expressions and statements as templates use them, over one context.
@@ -139,9 +109,7 @@ fn templates_render_as_jinja2_does() {
                 .and_then(|template| render(template, chat).map_err(|error| error.to_string()));
             match (expected["text"].as_str(), got) {
                 (Some(expected), Ok(got)) if expected == got => rendered += 1,
-                (Some(expected), Ok(got)) if name == ESCAPED_BY_JINJA2 && without_escapes(expected) == without_escapes(&got) => {
-                    rendered += 1
-                }
+                (Some(expected), Ok(got)) if name == ESCAPING && without_escapes(expected) == without_escapes(&got) => rendered += 1,
                 (None, Err(got)) => {
                     // What a template raises reaches the caller word for word.
                     let raised = expected["error"].as_str().and_then(|error| error.strip_prefix("TemplateError: "));

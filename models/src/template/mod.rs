@@ -38,6 +38,7 @@ pub enum TemplateError {
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
+    source: Arc<str>,
     bos: Value,
     eos: Value,
 }
@@ -63,9 +64,14 @@ impl ChatTemplate {
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", json::tojson);
         python::extend(&mut environment);
-        let source = without_generation_marks(source);
-        environment.add_template_owned(NAME, source.into_owned()).map_err(|error| TemplateError::Syntax(describe(&error)))?;
-        Ok(Self { environment: Arc::new(environment), bos: bos.into(), eos: eos.into() })
+        let rendered = without_generation_marks(source);
+        environment.add_template_owned(NAME, rendered.into_owned()).map_err(|error| TemplateError::Syntax(describe(&error)))?;
+        Ok(Self { environment: Arc::new(environment), source: source.into(), bos: bos.into(), eos: eos.into() })
+    }
+
+    /// The source that it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Renders `messages` (OpenAI's shape) and `tools` (null or an array) into the prompt; `extra` are further template variables (an object).

@@ -12,7 +12,7 @@ mod stream;
 mod vocab;
 mod wordpiece;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use crate::gguf::{Gguf, GgufError};
 
@@ -283,6 +283,16 @@ impl Tokenizer {
     /// The end-of-sequence token, if any.
     pub fn eos(&self) -> Option<u32> {
         self.inner.vocab.eos
+    }
+
+    /// The control tokens that are written out in `text`, in their order, each where it begins and ends.
+    pub fn control_tokens(&self, text: &str) -> Vec<(Range<usize>, u32)> {
+        self.inner.specials.control(text)
+    }
+
+    /// The tokens that end a generation, ascending.
+    pub fn ends(&self) -> &[u32] {
+        &self.inner.vocab.ends
     }
 
     /// Whether `token` ends a generation (end of sequence, of turn or of message).

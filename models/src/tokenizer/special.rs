@@ -95,6 +95,23 @@ impl Specials {
         places
     }
 
+    /// The control tokens that are written out in `text`, in their order, each where it begins and ends. Of overlapping ones the first, and the longest of those.
+    pub(super) fn control(&self, text: &str) -> Vec<(Range<usize>, u32)> {
+        let hidden = |(token, start, end): (usize, usize, usize)| {
+            let Special { id, attributes, .. } = &self.tokens[token];
+            attributes.any(Attributes::HIDDEN).then_some((start..end, *id))
+        };
+        let mut found: Vec<(Range<usize>, u32)> = self.occurrences(text, true).filter_map(hidden).collect();
+        found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+        let mut end = 0;
+        found.retain(|(range, _)| {
+            let free = range.start >= end;
+            end = if free { range.end } else { end };
+            free
+        });
+        found
+    }
+
     /// All occurrences, overlapping ones too: the token's place in the list, start and end, in order of their ends.
     fn occurrences(&self, text: &str, parse_special: bool) -> impl Iterator<Item = (usize, usize, usize)> {
         self.automaton

@@ -4,12 +4,16 @@ use std::time::Instant;
 
 use crate::{
     Error, ErrorKind, Graph, NamedTensor, Tensor,
+    chat::Prompt,
     delivery::{self, Delivery, Event, Receipt},
     embedder::Job,
     embedding::{EmbeddingRequest, is_embedding_request},
     generation::Generation,
+    grammar::{Compiled, Constraint},
     graph::Purpose,
+    logprobs,
     output::Chunk,
+    questions::{Question, is_question},
     request::Request,
     sequence::{Client, SequenceId},
     task::{Task, Work},
@@ -27,6 +31,8 @@ pub struct Context {
 enum State {
     /// No call yet.
     Fresh,
+    /// A generation whose grammar is being compiled.
+    Prepare(Box<Prepared>),
     /// A generation that goes on.
     Generate(Link),
     /// Tensor mode.
@@ -35,6 +41,15 @@ enum State {
     Embed(Link),
     /// The last chunk or an error has been returned.
     Ended,
+}
+
+/// A generation that waits for its grammar.
+#[derive(Debug)]
+struct Prepared {
+    client: Client,
+    prompt: Vec<u32>,
+    generation: Generation,
+    grammar: Compiled,
 }
 
 /// The way to the sequence on the engine's thread, and the chunks back.
@@ -69,7 +84,11 @@ impl Context {
         match inputs.pop() {
             None => self.next_chunk().await,
             Some((name, tensor)) if name == "request" => {
-                self.begin(&tensor.into_u8(&name)?)?;
+                let document = tensor.into_u8(&name)?;
+                if is_question(&document) {
+                    return Question::parse(&document)?.answer(&self.graph);
+                }
+                self.begin(&document)?;
                 self.next_chunk().await
             }
             Some((name, tensor)) if name == "input_ids" => {
@@ -86,15 +105,15 @@ impl Context {
         match &self.state {
             State::Fresh => {}
             State::Embed(_) => return Err(Error::invalid("embeddings are being computed in this context; give nothing to wait for them")),
-            State::Generate(_) => {
+            State::Generate(_) | State::Prepare(_) => {
                 return Err(Error::invalid("a generation is running in this context; make a new one for another request"));
             }
             State::Tensor(_) => return Err(Error::invalid("this context is in tensor mode; make a new one to generate")),
             State::Ended => return Err(ended()),
         }
         let asked = Instant::now();
-        let template = match (self.graph.purpose(), is_embedding_request(document)) {
-            (Purpose::Generates(template), false) => template.as_ref(),
+        let chat = match (self.graph.purpose(), is_embedding_request(document)) {
+            (Purpose::Generates(chat), false) => chat.as_ref(),
             (Purpose::Embeds, true) => return self.embed(document, asked),
             (Purpose::Generates(_), true) => {
                 let cure = "give `messages`, `prompt` or `tokens`, or choose a model for embeddings";
@@ -102,15 +121,56 @@ impl Context {
             }
             (Purpose::Embeds, false) => return Err(only_embeds()),
         };
-        let request = Request::parse(document)?;
-        let prompt = request.prompt_tokens(self.graph.tokenizer(), template)?;
+        let mut request = Request::parse(document)?;
+        let Prompt { text, tokens: prompt } = request.prompt(self.graph.tokenizer(), chat)?;
         self.graph.check_tokens(&prompt)?;
         let context_length = self.graph.context_length();
-        if prompt.len() >= context_length {
+        if prompt.len() + usize::from(request.max_tokens != Some(0)) > context_length {
             return Err(too_long(prompt.len(), context_length, "the prompt has"));
         }
+        logprobs::check_prompt(request.prompt_logprobs, prompt.len())?;
+        let biased: Vec<u32> = request.sampling.logit_bias.keys().copied().collect();
+        let named = |error: Error| Error::invalid(format!("`sampling.logit_bias`: {}", error.message));
+        self.graph.check_tokens(&biased).map_err(named)?;
         let client = request.client();
-        let generation = Generation::new(request, &prompt, context_length, asked);
+        let grammar = request.grammar.take();
+        let callable = request.callable()?;
+        let chat = chat.filter(|_| request.is_chat());
+        let thinks = chat.is_some_and(|chat| chat.dialect().thinks_after(&text));
+        if let Some(chat) = chat
+            && grammar.is_some()
+            && !callable.tools.is_empty()
+            && !chat.dialect().marks_calls()
+        {
+            let cure = "leave `grammar` out, or give `tool_choice` \"none\" or \"required\"";
+            return Err(Error::invalid(format!(
+                "this model writes calls as JSON without a mark, which a `grammar` cannot be told from: {cure}"
+            )));
+        }
+        let reader = chat.and_then(|chat| chat.reader(callable.tools.clone(), thinks));
+        let generation = Generation::new(request, &prompt, context_length, asked, reader);
+        let held = grammar.is_some() || !callable.tools.is_empty();
+        self.state = if held {
+            let (dialect, tokenizer) = (chat.map(|chat| chat.dialect().clone()), self.graph.tokenizer().clone());
+            let grammar = self.graph.grammars().compile(move |vocabulary| match (&dialect, &grammar) {
+                (Some(dialect), grammar) => callable.constraint(dialect, grammar.as_ref(), thinks, &tokenizer, vocabulary),
+                (None, Some(grammar)) => Constraint::new(grammar, vocabulary),
+                (None, None) => Err(Error::internal("nothing holds the text")),
+            });
+            State::Prepare(Box::new(Prepared { client, prompt, generation, grammar }))
+        } else {
+            State::Generate(Link::start(&self.graph, client, prompt, Work::Generate(Box::new(generation)))?)
+        };
+        Ok(())
+    }
+
+    /// Starts a generation whose grammar is there now.
+    async fn prepare(&mut self) -> Result<(), Error> {
+        let State::Prepare(prepared) = &mut self.state else { return Ok(()) };
+        let constraint = prepared.grammar.wait().await;
+        let State::Prepare(prepared) = std::mem::replace(&mut self.state, State::Fresh) else { return Ok(()) };
+        let Prepared { client, prompt, mut generation, .. } = *prepared;
+        generation.constrain(constraint?);
         self.state = State::Generate(Link::start(&self.graph, client, prompt, Work::Generate(Box::new(generation)))?);
         Ok(())
     }
@@ -129,17 +189,18 @@ impl Context {
 
     /// The next chunk of a generation, or the embeddings.
     async fn next_chunk(&mut self) -> Result<Vec<NamedTensor>, Error> {
+        self.prepare().await?;
         let link = match &mut self.state {
             State::Generate(link) | State::Embed(link) => link,
-            State::Fresh => return Err(Error::invalid("nothing was asked for yet; give `request` or `input_ids`")),
+            State::Fresh | State::Prepare(_) => return Err(Error::invalid("nothing was asked for yet; give `request` or `input_ids`")),
             State::Tensor(_) => return Err(Error::invalid("this context is in tensor mode; give `input_ids`")),
             State::Ended => return Err(ended()),
         };
         match link.next().await {
-            Ok(Event::Chunk(chunk)) => Ok(chunk_tensors(chunk)),
+            Ok(Event::Chunk(chunk)) => Ok(self.chunk_tensors(chunk)),
             Ok(Event::End(chunk, result)) => {
                 self.state = State::Ended;
-                let mut tensors = chunk_tensors(chunk);
+                let mut tensors = self.chunk_tensors(chunk);
                 tensors.push(("result".into(), Tensor::from_bytes(result.into_bytes())));
                 Ok(tensors)
             }
@@ -179,7 +240,9 @@ impl Context {
                 tensor.length += tokens.len();
                 tensor.link.append(tokens)?;
             }
-            State::Generate(_) | State::Embed(_) => return Err(Error::invalid("this context generates; make a new one for tensor mode")),
+            State::Generate(_) | State::Prepare(_) | State::Embed(_) => {
+                return Err(Error::invalid("this context generates; make a new one for tensor mode"));
+            }
             State::Ended => return Err(ended()),
         }
         Ok(())
@@ -202,6 +265,27 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// A chunk's outputs. Log-probabilities become JSON here, on the reader's side.
+    fn chunk_tensors(&self, chunk: Chunk) -> Vec<NamedTensor> {
+        let Chunk { text, reasoning, tool_calls, tokens, logprobs, prompt_logprobs } = chunk;
+        let tokenizer = self.graph.tokenizer();
+        let mut tensors = vec![("text".into(), Tensor::from_bytes(text.into_bytes())), ("tokens".into(), Tensor::from_i32(&tokens))];
+        if !reasoning.is_empty() {
+            tensors.push(("reasoning".into(), Tensor::from_bytes(reasoning.into_bytes())));
+        }
+        if !tool_calls.is_empty() {
+            let document = serde_json::to_vec(&tool_calls).expect("numbers and texts are JSON");
+            tensors.push(("tool_calls".into(), Tensor::from_bytes(document)));
+        }
+        if let Some(odds) = logprobs {
+            tensors.push(("logprobs".into(), Tensor::from_bytes(logprobs::document(&odds, tokenizer))));
+        }
+        if let Some((first, odds)) = prompt_logprobs {
+            tensors.push(("prompt_logprobs".into(), Tensor::from_bytes(logprobs::prompt_document(first, &odds, tokenizer))));
+        }
+        tensors
     }
 
     /// Ends the context with `error`; a full queue leaves it as it was, so that the call can be made again.
@@ -259,8 +343,4 @@ fn too_long(tokens: usize, context_length: usize, what: &str) -> Error {
     let kind = ErrorKind::ContextLength { prompt_tokens: tokens, context_length };
     let message = format!("{what} {tokens} tokens; the context holds {context_length}, the answer's included: give a shorter one");
     Error::new(kind, message)
-}
-
-fn chunk_tensors(chunk: Chunk) -> Vec<NamedTensor> {
-    vec![("text".into(), Tensor::from_bytes(chunk.text.into_bytes())), ("tokens".into(), Tensor::from_i32(&chunk.tokens))]
 }

@@ -90,8 +90,8 @@ impl DraftModel {
             batch.tables.push(known.table.clone());
             batch.outputs.push(batch.tokens.len() as u32 - 1);
         }
-        let greedy = Rule { penalties: Vec::new(), temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, uniform: 0.0 };
-        let answers = self.runner.run(&batch, vec![Ask::Token(greedy); rows.len()])?;
+        let greedy = Rule { penalties: Vec::new(), temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, uniform: 0.0, odds: None };
+        let answers = self.runner.run(&batch, vec![Ask::Token(greedy); rows.len()], Vec::new)?;
         Ok(answers.into_iter().map(|answer| if let Answer::Token(token) = answer { token } else { None }).collect())
     }
 

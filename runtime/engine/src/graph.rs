@@ -6,10 +6,12 @@ use std::sync::{
     mpsc::Sender,
 };
 
-use hearth_models::{template::ChatTemplate, tokenizer::Tokenizer};
+use hearth_models::{Facts, tokenizer::Tokenizer};
 
 use crate::{
     Context, Error,
+    chat::Chat,
+    grammar::Compiler,
     sequence::SequenceId,
     worker::{Command, GraphId},
 };
@@ -23,7 +25,9 @@ pub(crate) struct GraphShared {
     pub(crate) id: GraphId,
     pub(crate) commands: Sender<Command>,
     pub(crate) tokenizer: Tokenizer,
+    pub(crate) grammars: Compiler,
     pub(crate) purpose: Purpose,
+    pub(crate) facts: Facts,
     pub(crate) context_length: usize,
     /// Token ids below this may be computed.
     pub(crate) vocabulary: usize,
@@ -34,7 +38,7 @@ pub(crate) struct GraphShared {
 #[derive(Debug)]
 pub(crate) enum Purpose {
     /// Continuing sequences, chats among them if it has a template.
-    Generates(Option<ChatTemplate>),
+    Generates(Option<Chat>),
     /// Embedding texts.
     Embeds,
 }
@@ -55,6 +59,14 @@ impl Graph {
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.0.tokenizer
+    }
+
+    pub(crate) fn grammars(&self) -> &Compiler {
+        &self.0.grammars
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.0.facts
     }
 
     pub(crate) fn purpose(&self) -> &Purpose {

@@ -5,6 +5,8 @@
 //! JSON and no wasmtime. The contract is `docs/wasi-nn.md`.
 
 mod blocks;
+mod calls;
+mod chat;
 mod content;
 mod context;
 mod delivery;
@@ -15,12 +17,15 @@ mod embedding;
 mod engine;
 mod error;
 mod generation;
+mod grammar;
 mod graph;
 mod graphs;
 mod loader;
+mod logprobs;
 mod lookup;
 mod memory;
 mod output;
+mod questions;
 mod request;
 mod rng;
 mod runner;

@@ -10,7 +10,7 @@ use std::{
 use burn::tensor::Device;
 use hearth_kernels::KvCache;
 use hearth_models::{
-    Folder, Model,
+    Facts, Folder, Model,
     arch::{AnyNetwork, Encoder, Network},
     gguf::Gguf,
     template::ChatTemplate,
@@ -20,9 +20,11 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     EngineOptions, Error, ErrorKind, Graph, ModelFile,
+    chat::Chat,
     draft::{self, DraftModel},
     embedder::Embedder,
     engine::Shared,
+    grammar::Compiler,
     graph::{GraphShared, Purpose},
     lookup::PromptLookup,
     memory::{self, Demand},
@@ -102,21 +104,22 @@ impl Shared {
             (AnyNetwork::Decoder(_), Some(draft)) => Some(Draft::new(draft, &model.tokenizer)?),
             _ => None,
         };
-        let Model { network, tokenizer, template, context_length } = model;
+        let Model { network, tokenizer, template, context_length, facts } = model;
+        let about = About { tokenizer, context_length, facts };
         match network {
-            AnyNetwork::Decoder(network) => self.serve_decoder(network, draft, tokenizer, template, context_length),
-            AnyNetwork::Encoder(encoder) => self.serve_encoder(encoder, tokenizer, context_length),
+            AnyNetwork::Decoder(network) => self.serve_decoder(network, draft, template, about),
+            AnyNetwork::Encoder(encoder) => self.serve_encoder(encoder, about),
         }
     }
 
     /// Without a KV cache there is nothing to plan: a text may fill the model's context, or the one that was asked for.
-    fn serve_encoder(&self, encoder: Box<dyn Encoder>, tokenizer: Tokenizer, context_length: usize) -> Result<Graph, Error> {
+    fn serve_encoder(&self, encoder: Box<dyn Encoder>, about: About) -> Result<Graph, Error> {
         let EngineOptions { sequences, queue, max_wait, context, .. } = self.options;
-        let context_length = if context == 0 { context_length } else { context.min(context_length) };
+        let context_length = if context == 0 { about.context_length } else { context.min(about.context_length) };
         let (id, vocabulary) = (self.next_graph(), encoder.vocabulary());
         let embedder = Embedder::new(encoder, sequences.max(1) + queue, max_wait);
         self.commands.send(Command::ServeEmbedder(id, Box::new(embedder))).map_err(|_| Error::shutting_down())?;
-        Ok(self.graph(id, tokenizer, Purpose::Embeds, context_length, vocabulary))
+        Ok(self.graph(id, About { context_length, ..about }, Purpose::Embeds, vocabulary))
     }
 
     /// Allocates the KV caches first.
@@ -124,10 +127,10 @@ impl Shared {
         &self,
         network: Box<dyn Network>,
         draft: Option<Draft>,
-        tokenizer: Tokenizer,
         template: Option<ChatTemplate>,
-        context_length: usize,
+        about: About,
     ) -> Result<Graph, Error> {
+        let context_length = about.context_length;
         let device: &Device = &self.device.device;
         let networks = || std::iter::once(&network).chain(draft.as_ref().map(|draft| &draft.network));
         let bytes = |network: &dyn Network| {
@@ -168,18 +171,21 @@ impl Shared {
             }
             None => Box::new(PromptLookup),
         };
-        let served = Served::new(runner, scheduler, tokenizer.clone(), drafter, bounds);
+        let served = Served::new(runner, scheduler, about.tokenizer.clone(), drafter, bounds);
         self.commands.send(Command::Serve(id, Box::new(served))).map_err(|_| Error::shutting_down())?;
-        Ok(self.graph(id, tokenizer, Purpose::Generates(template), plan.context, vocabulary))
+        let chat = template.map(|template| Chat::new(template, &about.tokenizer));
+        Ok(self.graph(id, About { context_length: plan.context, ..about }, Purpose::Generates(chat), vocabulary))
     }
 
     fn runner(&self, network: Box<dyn Network>, blocks: usize) -> Result<Runner, Error> {
         Runner::new(network, self.options.kv_type, blocks, self.device.device.clone()).map_err(|error| failed(error.to_string()))
     }
 
-    fn graph(&self, id: GraphId, tokenizer: Tokenizer, purpose: Purpose, context_length: usize, vocabulary: usize) -> Graph {
+    fn graph(&self, id: GraphId, about: About, purpose: Purpose, vocabulary: usize) -> Graph {
+        let About { tokenizer, context_length, facts } = about;
         let (commands, sequences) = (self.commands.clone(), AtomicU64::new(0));
-        Graph(GraphShared { id, commands, tokenizer, purpose, context_length, vocabulary, sequences }.into())
+        let grammars = Compiler::new(tokenizer.clone());
+        Graph(GraphShared { id, commands, tokenizer, grammars, purpose, facts, context_length, vocabulary, sequences }.into())
     }
 
     /// One load at a time, so that each sees the memory that is really free; a panic in one is its failure and nobody else's.
@@ -201,6 +207,13 @@ impl Shared {
             _ => Ok(()),
         }
     }
+}
+
+/// What a graph tells of its model.
+struct About {
+    tokenizer: Tokenizer,
+    context_length: usize,
+    facts: Facts,
 }
 
 /// A small model that guesses for a large one.

@@ -1,13 +1,18 @@
 //! The JSON document that starts a generation, and the tokens that it asks to continue. `docs/wasi-nn.md` describes its fields.
 
-use hearth_models::{
-    template::ChatTemplate,
-    tokenizer::{Tokenizer, TokenizerError},
-};
+use hearth_models::tokenizer::Tokenizer;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use crate::{Error, sampler::Sampling, sequence::Client};
+use crate::{
+    Error,
+    calls::{Callable, ToolChoice},
+    chat::{Chat, Prompt, plain_prompt},
+    grammar::Grammar,
+    logprobs,
+    sampler::Sampling,
+    sequence::Client,
+};
 
 /// The longest document that is parsed.
 pub(crate) const MAX_BYTES: usize = 16 << 20;
@@ -26,6 +31,12 @@ pub(crate) struct Request {
     tokens: Option<Vec<u32>>,
     #[serde(default)]
     tools: Value,
+    /// Whether an answer calls them.
+    #[serde(default)]
+    tool_choice: ToolChoice,
+    /// Whether it may call more than one.
+    #[serde(default = "yes")]
+    parallel_tool_calls: bool,
     #[serde(default)]
     template: Map<String, Value>,
     /// Tokens to generate at most; without it, as many as fit the context.
@@ -44,6 +55,12 @@ pub(crate) struct Request {
     /// Whether to guess tokens ahead, where the engine does.
     #[serde(default = "yes")]
     pub(crate) speculation: bool,
+    /// What holds the text.
+    pub(crate) grammar: Option<Grammar>,
+    /// Tell the log-probability of each token, and of this many of the likeliest.
+    pub(crate) logprobs: Option<usize>,
+    /// The same of the prompt.
+    pub(crate) prompt_logprobs: Option<usize>,
 }
 
 fn yes() -> bool {
@@ -65,12 +82,19 @@ impl Request {
         if !matches!(&self.messages, None | Some(Value::Array(_))) {
             return Err(Error::invalid("`messages` is not an array"));
         }
-        if !matches!(&self.tools, Value::Null | Value::Array(_)) {
-            return Err(Error::invalid("`tools` is not an array"));
+        let callable = self.callable()?;
+        if self.messages.is_none() && !self.tools.is_null() {
+            return Err(Error::invalid("`tools` are for `messages`: write them into the prompt, or leave them out"));
         }
-        if self.max_tokens == Some(0) {
-            return Err(Error::invalid("`max_tokens` is 0; give at least 1"));
+        if self.grammar.is_some() && callable.must_call {
+            return Err(Error::invalid("`grammar` holds a text, and `tool_choice` wants none: leave one out"));
         }
+        if self.max_tokens == Some(0) && self.prompt_logprobs.is_none() {
+            return Err(Error::invalid("`max_tokens` is 0; give at least 1, or ask for `prompt_logprobs`"));
+        }
+        logprobs::check("logprobs", self.logprobs)?;
+        logprobs::check("prompt_logprobs", self.prompt_logprobs)?;
+        self.grammar.as_ref().map_or(Ok(()), Grammar::check)?;
         if self.stop.len() > MAX_STOPS {
             return Err(Error::invalid(format!("`stop` has {} strings; give at most {MAX_STOPS}", self.stop.len())));
         }
@@ -86,29 +110,36 @@ impl Request {
         client(self.client.as_deref())
     }
 
-    /// The tokens of the prompt: of the rendered template, the text, or as given.
-    pub(crate) fn prompt_tokens(&self, tokenizer: &Tokenizer, template: Option<&ChatTemplate>) -> Result<Vec<u32>, Error> {
-        let tokens = match (&self.messages, &self.prompt, &self.tokens) {
+    /// Whether it is a chat, whose answer is read in the model's dialect.
+    pub(crate) fn is_chat(&self) -> bool {
+        self.messages.is_some()
+    }
+
+    /// The prompt: of the rendered template, the text, or as given. The text is empty where tokens are given.
+    pub(crate) fn prompt(&self, tokenizer: &Tokenizer, chat: Option<&Chat>) -> Result<Prompt, Error> {
+        let prompt = match (&self.messages, &self.prompt, &self.tokens) {
             (Some(messages), ..) => {
-                let template =
-                    template.ok_or_else(|| Error::invalid("this model has no chat template: give `prompt` instead of `messages`"))?;
-                let tools = match &self.tools {
-                    Value::Array(tools) if tools.is_empty() => &Value::Null,
-                    tools => tools,
-                };
-                let mark = free_mark([messages, tools])?;
-                let [messages, tools] = [messages, tools].map(|value| marked(value, tokenizer, mark));
-                let text = template.render(&messages, &tools, true, &self.template).map_err(|error| Error::invalid(error.to_string()))?;
-                once_begun(tokenizer, tokenizer.encode_marked(&text, true, mark))?
+                let tools = if self.tool_choice == ToolChoice::None { &Value::Null } else { &self.tools };
+                known_chat(chat)?.prompt(tokenizer, messages, tools, &self.template, true)?
             }
-            (None, Some(text), _) => once_begun(tokenizer, tokenizer.encode(text, true, true))?,
-            (None, None, tokens) => tokens.clone().unwrap_or_default(),
+            (None, Some(text), _) => Prompt { tokens: plain_prompt(tokenizer, text)?, text: text.clone() },
+            (None, None, tokens) => Prompt { text: String::new(), tokens: tokens.clone().unwrap_or_default() },
         };
-        if tokens.is_empty() {
+        if prompt.tokens.is_empty() {
             return Err(Error::invalid("the prompt has no tokens; give at least one"));
         }
-        Ok(tokens)
+        Ok(prompt)
     }
+
+    /// The tools that an answer may call.
+    pub(crate) fn callable(&self) -> Result<Callable, Error> {
+        Callable::new(&self.tools, &self.tool_choice, self.parallel_tool_calls)
+    }
+}
+
+/// The model's way to chat, or that there is none.
+pub(crate) fn known_chat(chat: Option<&Chat>) -> Result<&Chat, Error> {
+    chat.ok_or_else(|| Error::invalid("this model has no chat template: give `prompt` instead of `messages`"))
 }
 
 /// A request of any kind from its document.
@@ -130,40 +161,6 @@ pub(crate) fn check_client(name: Option<&str>) -> Result<(), Error> {
 /// The client of this name, or the one that all without a name are.
 pub(crate) fn client(name: Option<&str>) -> Client {
     name.map_or_else(Client::default, Client::named)
-}
-
-/// The first of the characters that Unicode leaves to programs' own use which `values` don't have.
-fn free_mark(values: [&Value; 2]) -> Result<char, Error> {
-    let texts = values.map(Value::to_string);
-    let free = ('\u{fdd0}'..='\u{fdef}').find(|mark| !texts.iter().any(|text| text.contains(*mark)));
-    free.ok_or_else(|| {
-        Error::invalid("the messages have every character from U+FDD0 to U+FDEF, which are not for interchange: leave one out")
-    })
-}
-
-/// `value` with the control tokens that are written out in its texts marked. Whoever writes a message must not be able to end it and begin one of another role: control
-/// tokens are the template's to write.
-fn marked(value: &Value, tokenizer: &Tokenizer, mark: char) -> Value {
-    match value {
-        Value::String(text) => Value::String(tokenizer.mark(text, mark).into_owned()),
-        Value::Array(values) => values.iter().map(|value| marked(value, tokenizer, mark)).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (tokenizer.mark(name, mark).into_owned(), marked(value, tokenizer, mark))).collect()
-        }
-        other => other.clone(),
-    }
-}
-
-/// A prompt's tokens with one begin token: many templates write it themselves, and the tokenizer adds it too.
-fn once_begun(tokenizer: &Tokenizer, tokens: Result<Vec<u32>, TokenizerError>) -> Result<Vec<u32>, Error> {
-    let mut tokens = tokens.map_err(|error| Error::invalid(error.to_string()))?;
-    if let (Some(bos), [first, second, ..]) = (tokenizer.bos(), &tokens[..])
-        && *first == bos
-        && *second == bos
-    {
-        tokens.remove(0);
-    }
-    Ok(tokens)
 }
 
 /// A seed: any 64-bit integer, signed or not, or null.

@@ -1,7 +1,7 @@
 //! A model's forward pass over one step's rows: from what the scheduler chose to tokens.
 
 use burn::tensor::Device;
-use hearth_kernels::{Answer, Ask, Batch, Chooser, KvCache, KvError, KvType, Step};
+use hearth_kernels::{Answer, Ask, Batch, Chooser, KvCache, KvError, KvType, Mask, Step};
 use hearth_models::arch::Network;
 
 /// A network with its KV cache on the device.
@@ -24,14 +24,14 @@ impl Runner {
         Ok(Self { network, cache, kv_type, blocks, device })
     }
 
-    /// Computes `batch` and answers the asks, one for each of its outputs.
+    /// Computes `batch` and answers the asks, one for each of its outputs, with the masks that are there once the logits are on their way.
     ///
     /// # Errors
     /// What the device said, when the answers could not be read.
     ///
     /// # Panics
     /// As the kernels do: the cache's content is lost then, see [`Self::reset`].
-    pub(crate) fn run(&mut self, batch: &Batch, asks: Vec<Ask>) -> Result<Vec<Answer>, String> {
+    pub(crate) fn run(&mut self, batch: &Batch, asks: Vec<Ask>, masks: impl FnOnce() -> Vec<Mask>) -> Result<Vec<Answer>, String> {
         let step = Step::new(batch, &self.device);
         let chooser = Chooser::new(asks, self.network.vocabulary(), &self.device);
         let logits = self.network.forward(batch, &step, &mut self.cache);
@@ -39,7 +39,7 @@ impl Runner {
         if got != expected {
             return Err(format!("the network returned {got:?} logits in place of {expected:?}"));
         }
-        chooser.answer(logits)
+        chooser.answer(logits, &masks())
     }
 
     /// A new, empty cache in place of one whose tensors a failed step may have left anywhere.

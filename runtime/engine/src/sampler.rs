@@ -31,7 +31,13 @@ pub(crate) struct Sampling {
     pub(crate) frequency_penalty: f32,
     /// Is subtracted once for a token that was generated.
     pub(crate) presence_penalty: f32,
+    /// Is added to the logits of tokens, before the penalties.
+    pub(crate) logit_bias: BTreeMap<u32, f32>,
 }
+
+/// Tokens with a bias at most, and how far one goes.
+const MAX_BIASED: usize = 1024;
+const MAX_BIAS: f32 = 100.0;
 
 impl Default for Sampling {
     fn default() -> Self {
@@ -44,6 +50,7 @@ impl Default for Sampling {
             repeat_penalty: 1.0,
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
+            logit_bias: BTreeMap::new(),
         }
     }
 }
@@ -59,7 +66,12 @@ impl Sampling {
         check("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "0 to 1")?;
         check("repeat_penalty", self.repeat_penalty, self.repeat_penalty > 0.0, "more than 0 (1 is none)")?;
         check("frequency_penalty", self.frequency_penalty, true, "a finite number")?;
-        check("presence_penalty", self.presence_penalty, true, "a finite number")
+        check("presence_penalty", self.presence_penalty, true, "a finite number")?;
+        if self.logit_bias.len() > MAX_BIASED {
+            return Err(Error::invalid(format!("`sampling.logit_bias` has {} tokens; give at most {MAX_BIASED}", self.logit_bias.len())));
+        }
+        let range = format!("-{MAX_BIAS} to {MAX_BIAS}");
+        self.logit_bias.iter().try_for_each(|(token, bias)| check(&format!("logit_bias.{token}"), *bias, bias.abs() <= MAX_BIAS, &range))
     }
 }
 
@@ -87,10 +99,10 @@ impl Sampler {
 
     /// How the next token is to be chosen after those that were taken and then `guessed`.
     pub(crate) fn rule(&self, guessed: &[u32]) -> Rule {
-        let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
+        let &Sampling { temperature, top_k, top_p, min_p, .. } = &self.sampling;
         let mut random = self.random.clone();
         let uniform = if self.draws() { (0..=guessed.len()).fold(0.0, |_, _| random.uniform()) } else { 0.0 };
-        Rule { penalties: self.penalties(guessed), temperature, top_k, top_p, min_p, uniform }
+        Rule { penalties: self.penalties(guessed), temperature, top_k, top_p, min_p, uniform, odds: None }
     }
 
     /// Remembers the token that was chosen.
@@ -110,11 +122,12 @@ impl Sampler {
         self.sampling.temperature > 0.0
     }
 
-    /// The repeat penalty of Keskar et al. ("CTRL", 2019) over the recent tokens; OpenAI's frequency and presence penalties over those generated.
+    /// The request's biases; the repeat penalty of Keskar et al. ("CTRL", 2019) over the recent tokens; OpenAI's frequency and presence penalties over those generated.
     fn penalties(&self, guessed: &[u32]) -> Vec<Penalty> {
-        let Sampling { repeat_penalty, frequency_penalty, presence_penalty, .. } = self.sampling;
-        let mut penalties: BTreeMap<u32, Penalty> = BTreeMap::new();
-        let none = |token| Penalty { token, divisor: 1.0, minus: 0.0 };
+        let &Sampling { repeat_penalty, frequency_penalty, presence_penalty, ref logit_bias, .. } = &self.sampling;
+        let none = |token| Penalty { token, plus: 0.0, divisor: 1.0, minus: 0.0 };
+        let biased = |(&token, &plus): (&u32, &f32)| (token, Penalty { plus, ..none(token) });
+        let mut penalties: BTreeMap<u32, Penalty> = logit_bias.iter().map(biased).collect();
         if repeat_penalty != 1.0 {
             for &token in self.recent.iter().chain(guessed).rev().take(Self::REPEAT_WINDOW) {
                 penalties.entry(token).or_insert_with(|| none(token)).divisor = repeat_penalty;

@@ -124,6 +124,13 @@ impl Scheduler {
         }
     }
 
+    /// All of a sequence's rows are to be computed, at most `most` in a step: no known blocks will do for it. Said before it is admitted.
+    pub(crate) fn want_all_rows(&mut self, id: SequenceId, most: usize) {
+        if let Some(sequence) = self.sequences.get_mut(&id) {
+            sequence.all_rows = Some(most.max(1));
+        }
+    }
+
     /// A paused sequence gets no rows until it is resumed.
     pub(crate) fn pause(&mut self, id: SequenceId, paused: bool) {
         if let Some(sequence) = self.sequences.get_mut(&id) {
@@ -168,7 +175,7 @@ impl Scheduler {
         for first in [true, false] {
             for &id in &secured {
                 let sequence = &self.sequences[&id];
-                let count = sequence.pending().min(rows);
+                let count = sequence.pending().min(rows).min(sequence.all_rows.unwrap_or(usize::MAX));
                 if decoding(sequence) == first && count > 0 {
                     slices.push(Slice { id, from: sequence.computed, count, last: count == sequence.pending(), guesses: 0 });
                     rows -= count;

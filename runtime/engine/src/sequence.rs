@@ -37,11 +37,23 @@ pub(crate) struct Sequence {
     pub(crate) paused: bool,
     /// It has had blocks before.
     pub(crate) begun: bool,
+    /// All its rows are to be computed, at most this many in a step; so it takes no known blocks.
+    pub(crate) all_rows: Option<usize>,
 }
 
 impl Sequence {
     pub(crate) fn new(client: Client, turn: u64) -> Self {
-        Self { client, turn, length: 0, computed: 0, content: Content::default(), table: Vec::new(), paused: false, begun: false }
+        Self {
+            client,
+            turn,
+            length: 0,
+            computed: 0,
+            content: Content::default(),
+            table: Vec::new(),
+            paused: false,
+            begun: false,
+            all_rows: None,
+        }
     }
 
     /// Tokens still to be computed.

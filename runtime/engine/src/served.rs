@@ -13,6 +13,8 @@ use hearth_models::tokenizer::Tokenizer;
 use crate::{
     Error, ErrorKind, Stats,
     delivery::Event,
+    grammar,
+    logprobs::PROMPT_ROWS,
     runner::Runner,
     scheduler::{Scheduler, Slice},
     sequence::SequenceId,
@@ -27,6 +29,18 @@ pub(crate) struct Bounds {
     pub(crate) max_wait: Duration,
     /// Tokens that are guessed ahead of a sequence at most.
     pub(crate) speculation: usize,
+}
+
+/// A step's rows and what is wanted of them.
+#[derive(Debug, Default)]
+struct Asked {
+    batch: Batch,
+    /// One for each of the batch's outputs.
+    asks: Vec<Ask>,
+    /// How many of them are of a prompt's rows, for each slice; they come before its others.
+    prompt_rows: Vec<usize>,
+    /// Which of them is for a sequence's next token.
+    rows: HashMap<SequenceId, usize>,
 }
 
 /// A loaded model with its sequences.
@@ -46,8 +60,11 @@ impl Served {
     }
 
     /// Takes a new sequence, or tells its reader that the queue is full.
-    pub(crate) fn start(&mut self, id: SequenceId, task: Task) {
+    pub(crate) fn start(&mut self, id: SequenceId, mut task: Task) {
         if self.scheduler.add(id, task.client, &task.tokens) {
+            if task.wants_prompt_rows() {
+                self.scheduler.want_all_rows(id, PROMPT_ROWS);
+            }
             self.tasks.insert(id, task);
         } else {
             task.delivery.send(Event::Failed(queue_full()));
@@ -121,12 +138,20 @@ impl Served {
 
     fn compute(&mut self, slices: &mut [Slice], stats: &mut Stats) -> Result<(), String> {
         self.draft(slices)?;
-        let (batch, asks) = self.batch(slices, stats);
-        let mut answers = self.runner.run(&batch, asks)?.into_iter();
+        let Asked { batch, asks, prompt_rows, rows } = self.batch(slices, stats);
+        let constraints = self.tasks.iter_mut().filter_map(|(id, task)| Some((*rows.get(id)?, task.constraint()?))).collect();
+        let answers = grammar::beside(constraints, |masks| self.runner.run(&batch, asks, masks));
+        let mut answers = answers?.into_iter();
         self.scheduler.commit(slices);
-        for slice in slices.iter().filter(|slice| slice.last) {
-            let answers = answers.by_ref().take(1 + slice.guesses).collect();
-            self.deliver(slice, answers, stats);
+        for (slice, prompt_rows) in slices.iter().zip(prompt_rows) {
+            let known: Vec<Answer> = answers.by_ref().take(prompt_rows).collect();
+            let answers = answers.by_ref().take(if slice.last { 1 + slice.guesses } else { 0 }).collect();
+            let Some(task) = self.tasks.get_mut(&slice.id) else { continue };
+            if !known.into_iter().all(|answer| task.keep(answer)) {
+                self.remove(slice.id);
+            } else if slice.last {
+                self.deliver(slice, answers, stats);
+            }
         }
         Ok(())
     }
@@ -161,14 +186,23 @@ impl Served {
     }
 
     /// The tokens of `slices`, where each belongs, and what is wanted of the outputs.
-    fn batch(&mut self, slices: &[Slice], stats: &mut Stats) -> (Batch, Vec<Ask>) {
-        let (mut batch, mut asks) = (Batch::default(), Vec::new());
+    fn batch(&mut self, slices: &[Slice], stats: &mut Stats) -> Asked {
+        let Asked { mut batch, mut asks, mut prompt_rows, mut rows } = Asked::default();
         for (sequence, slice) in slices.iter().enumerate() {
             let task = self.tasks.get_mut(&slice.id).expect("a scheduled sequence has its task");
             if let Work::Generate(generation) = &mut task.work {
                 generation.begin(slice.from);
             }
             let end = slice.from + slice.count;
+            let first = batch.tokens.len();
+            let wanted = task.prompt_asks(slice.from, end);
+            prompt_rows.push(wanted.len());
+            for (row, ask) in wanted {
+                // The last row's logits are wanted for what may follow.
+                debug_assert!(row < end - usize::from(slice.last));
+                batch.outputs.push((first + row - slice.from) as u32);
+                asks.push(ask);
+            }
             stats.prompt_tokens += slice.count.min(task.given.saturating_sub(slice.from)) as u64;
             stats.drafted_tokens += slice.guesses as u64;
             batch.tokens.extend_from_slice(&task.tokens[slice.from..end]);
@@ -177,8 +211,9 @@ impl Served {
             batch.sequences.extend(std::iter::repeat_n(sequence as u32, slice.count + slice.guesses));
             batch.tables.push(self.scheduler.table(slice.id).to_vec());
             if slice.last {
-                let rows = batch.tokens.len() as u32;
-                batch.outputs.extend(rows - 1 - slice.guesses as u32..rows);
+                let end = batch.tokens.len() as u32;
+                batch.outputs.extend(end - 1 - slice.guesses as u32..end);
+                rows.insert(slice.id, asks.len());
                 asks.extend((0..=slice.guesses).map(|guessed| task.ask(guessed)));
             }
         }
@@ -187,7 +222,7 @@ impl Served {
             batch.outputs.push(batch.tokens.len() as u32 - 1);
             asks.push(Ask::Nothing);
         }
-        (batch, asks)
+        Asked { batch, asks, prompt_rows, rows }
     }
 
     /// Hands on the answer after a sequence's last token, then those after each of its guesses, as long as the guess before them was right.

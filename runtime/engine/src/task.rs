@@ -9,8 +9,12 @@ use crate::{
     Error,
     delivery::{Delivery, Event},
     generation::{Generation, Progress},
+    grammar::Constraint,
     sequence::Client,
 };
+
+/// Why no token can be chosen.
+const NOT_NUMBERS: &str = "the model's logits are not numbers: its weights are damaged, or its numbers overflowed";
 
 /// A sequence's tokens and work.
 #[derive(Debug)]
@@ -67,30 +71,83 @@ impl Task {
     pub(crate) fn ask(&self, guessed: usize) -> Ask {
         match &self.work {
             Work::Tensor => Ask::Logits,
-            Work::Generate(generation) => Ask::Token(generation.rule(&self.draft[..guessed])),
+            Work::Generate(generation) => generation.ask(&self.draft[..guessed]),
+        }
+    }
+
+    /// What holds its text.
+    pub(crate) fn constraint(&mut self) -> Option<&mut Constraint> {
+        match &mut self.work {
+            Work::Generate(generation) => generation.constraint(),
+            Work::Tensor => None,
+        }
+    }
+
+    /// Whether something of each of its prompt's rows is wanted.
+    pub(crate) fn wants_prompt_rows(&mut self) -> bool {
+        match &mut self.work {
+            Work::Generate(generation) => generation.prompt_logprobs().is_some(),
+            Work::Tensor => false,
+        }
+    }
+
+    /// What it wants of the logits of the rows `from` to `end` beside: the rows, and of each the log-probabilities of the token that follows.
+    pub(crate) fn prompt_asks(&mut self, from: usize, end: usize) -> Vec<(usize, Ask)> {
+        let Work::Generate(generation) = &mut self.work else { return Vec::new() };
+        let Some(wanted) = generation.prompt_logprobs() else { return Vec::new() };
+        let top = wanted.top();
+        wanted.wanted(from, end).map(|row| (row, Ask::Odds { token: self.tokens[row + 1], top })).collect()
+    }
+
+    /// Keeps the answer to the next of those. False when the logits are not numbers.
+    pub(crate) fn keep(&mut self, answer: Answer) -> bool {
+        match (&mut self.work, answer) {
+            (Work::Generate(generation), Answer::Odds(odds)) => {
+                if let Some(known) = generation.prompt_logprobs() {
+                    known.push(odds);
+                }
+                true
+            }
+            _ => {
+                self.delivery.send(Event::Failed(Error::internal(NOT_NUMBERS)));
+                false
+            }
         }
     }
 
     /// Does with the answer after its last token what its mode asks for.
     pub(crate) fn deliver(&mut self, answer: Answer, tokenizer: &Tokenizer) -> Outcome {
         let (mut token, mut generated) = (None, false);
+        let chosen_nothing = answer == Answer::Nothing;
         let goes_on = match (&mut self.work, answer) {
             (Work::Tensor, Answer::Logits(logits)) => self.delivery.send(Event::Logits(self.tokens.len(), logits)),
-            (Work::Generate(generation), Answer::Token(Some(chosen))) => match generation.advance(chosen, tokenizer) {
-                Progress::Continues(sampled, chunk) => {
-                    (token, generated) = (Some(sampled), true);
-                    self.tokens.push(sampled);
-                    chunk.is_none_or(|chunk| self.delivery.send(Event::Chunk(chunk)))
+            (Work::Generate(generation), answer @ (Answer::Token(Some(_)) | Answer::Odds(_) | Answer::Nothing)) => {
+                let progress = match answer {
+                    Answer::Token(Some(chosen)) => generation.advance(chosen, None, tokenizer),
+                    Answer::Odds(odds) => generation.advance(odds.token, Some(odds), tokenizer),
+                    _ => generation.end_at_once(),
+                };
+                match progress {
+                    Progress::Continues(sampled, chunk) => {
+                        (token, generated) = (Some(sampled), true);
+                        self.tokens.push(sampled);
+                        chunk.is_none_or(|chunk| self.delivery.send(Event::Chunk(chunk)))
+                    }
+                    Progress::Ends(chunk, result) => {
+                        generated = !chosen_nothing;
+                        self.delivery.send(Event::End(chunk, result));
+                        false
+                    }
+                    Progress::Fails(error) => {
+                        tracing::error!(%error, "a generation failed");
+                        self.delivery.send(Event::Failed(error));
+                        false
+                    }
                 }
-                Progress::Ends(chunk, result) => {
-                    generated = true;
-                    self.delivery.send(Event::End(chunk, result));
-                    false
-                }
-            },
+            }
             (_, answer) => {
                 let message = match answer {
-                    Answer::Token(None) => "the model's logits are not numbers: its weights are damaged, or its numbers overflowed",
+                    Answer::Token(None) => NOT_NUMBERS,
                     _ => "the model answered something else than was asked for",
                 };
                 self.delivery.send(Event::Failed(Error::internal(message)));

@@ -1,4 +1,7 @@
-//! From rows of logits to tokens, without the logits leaving their device: penalties, top-k, top-p, min-p, temperature, then a draw, in llama.cpp's order.
+//! From rows of logits to tokens, without the logits leaving their device: biases and penalties, the mask of a grammar, top-k, top-p, min-p, temperature, then a draw, in
+//! llama.cpp's order.
+//!
+//! A token that a mask leaves out gets a logit that is no number, which nothing here ever chooses or counts: so filters see the distribution over the allowed tokens.
 //!
 //! The device gives the highest token of each row, the sum of the weights with a draw from them, and the [`CANDIDATES`] highest logits in order. What filters keep
 //! is nearly always among those; where it cannot be shown to be, the row itself is read. Either way the same candidates come out in the same order: a token never
@@ -9,7 +12,11 @@ use burn::{
     tensor::{DType, Device, Int, Tensor, TensorData},
 };
 
-use crate::{batch::indices, ops::KernelOps};
+use crate::{
+    batch::indices,
+    odds::{Odds, RawRows},
+    ops::KernelOps,
+};
 
 /// Candidates that the device finds: enough for the usual top-k, and mostly for the usual top-p.
 pub(crate) const CANDIDATES: usize = 64;
@@ -27,6 +34,13 @@ pub enum Ask {
     Logits,
     /// The token that a rule chooses.
     Token(Rule),
+    /// The log-probability of a token that is known, and of the `top` likeliest.
+    Odds {
+        /// The token.
+        token: u32,
+        /// At most [`Odds::MOST`].
+        top: usize,
+    },
 }
 
 /// How a token is chosen.
@@ -44,17 +58,30 @@ pub struct Rule {
     pub min_p: f32,
     /// Where in the distribution the draw falls, 0 to below 1.
     pub uniform: f64,
+    /// Tell the token's log-probability too, and those of this many of the likeliest ([`Odds::MOST`] at most).
+    pub odds: Option<usize>,
 }
 
-/// A change of one token's logit: a positive one is divided by `divisor`, a negative one multiplied, then `minus` is taken off.
+/// A change of one token's logit: `plus` is added, then a positive one is divided by `divisor`, a negative one multiplied, then `minus` is taken off.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Penalty {
     /// The token.
     pub token: u32,
+    /// 0 changes nothing.
+    pub plus: f32,
     /// 1 changes nothing.
     pub divisor: f32,
     /// 0 changes nothing.
     pub minus: f32,
+}
+
+/// The tokens that a row may choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mask {
+    /// The row of the logits.
+    pub row: usize,
+    /// A bit for each token, the lowest of the first word for token 0; tokens past the last word may not be chosen.
+    pub allowed: Vec<u32>,
 }
 
 /// What became of an [`Ask`].
@@ -64,8 +91,10 @@ pub enum Answer {
     Nothing,
     /// The row.
     Logits(Vec<f32>),
-    /// The token; `None` when no logit of the row is a number.
+    /// The token; `None` when no logit of the row is a number (of those that a mask leaves).
     Token(Option<u32>),
+    /// The token with its log-probability, where that was asked for and the token is there.
+    Odds(Odds),
 }
 
 /// A token and its logit.
@@ -187,7 +216,7 @@ pub(crate) fn key(logit: f32) -> u32 {
 }
 
 /// The float of a key.
-fn from_key(key: u32) -> f32 {
+pub(crate) fn from_key(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 1 { key ^ 1 << 31 } else { !key })
 }
 
@@ -197,20 +226,22 @@ fn from_key(key: u32) -> f32 {
 pub struct Chooser {
     asks: Vec<Ask>,
     vocabulary: usize,
-    /// `[penalties]`, i32: places in the logits, a row after the other; `[penalties, 2]`: divisors and what is taken off.
+    /// `[penalties]`, i32: places in the logits, a row after the other; `[penalties, 3]`: what is added, divisors and what is taken off.
     penalties: Option<(Tensor<1, Int>, Tensor<2>)>,
     /// `[rows, 2]`: temperature and place of the draw. `None` where no token is asked for.
     draws: Option<Tensor<2>>,
     /// Rows whose candidates are looked at.
     candidates: Vec<u32>,
     candidate_rows: Option<Tensor<1, Int>>,
+    /// Rows whose log-probabilities are wanted.
+    odds: Option<RawRows>,
 }
 
 impl Chooser {
     /// Puts `asks`, one for each row of logits over `vocabulary` tokens, on `device`.
     ///
     /// # Panics
-    /// When a penalized token is not in the vocabulary.
+    /// When a penalized token, or one whose log-probability is wanted, is not in the vocabulary.
     pub fn new(asks: Vec<Ask>, vocabulary: usize, device: &Device) -> Self {
         let (mut places, mut changes) = (Vec::new(), Vec::new());
         let mut draws = Vec::with_capacity(2 * asks.len());
@@ -220,46 +251,51 @@ impl Chooser {
                 draws.extend([0.0; 2]);
                 continue;
             };
-            for &Penalty { token, divisor, minus } in &rule.penalties {
+            for &Penalty { token, plus, divisor, minus } in &rule.penalties {
                 assert!((token as usize) < vocabulary, "a penalty for token {token} of {vocabulary}");
                 places.push((row * vocabulary) as u32 + token);
-                changes.extend([divisor, minus]);
+                changes.extend([plus, divisor, minus]);
             }
             draws.extend([rule.weighed_at(), rule.uniform as f32]);
             if rule.looks_at_candidates() {
                 candidates.push(row as u32);
             }
         }
-        let pairs = |values: Vec<f32>| {
-            let shape = [values.len() / 2, 2];
+        let rows_of = |width: usize, values: Vec<f32>| {
+            let shape = [values.len() / width, width];
             Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
         };
         let tokens = asks.iter().any(|ask| matches!(ask, Ask::Token(_)));
         Self {
             vocabulary,
-            penalties: (!places.is_empty()).then(|| (indices(&places, device), pairs(changes))),
-            draws: tokens.then(|| pairs(draws)),
+            penalties: (!places.is_empty()).then(|| (indices(&places, device), rows_of(3, changes))),
+            draws: tokens.then(|| rows_of(2, draws)),
             candidate_rows: (!candidates.is_empty()).then(|| indices(&candidates, device)),
             candidates,
+            odds: RawRows::new(&asks, vocabulary, device),
             asks,
         }
     }
 
-    /// Answers the asks from `logits: [asks, vocabulary]`.
+    /// Answers the asks from `logits: [asks, vocabulary]`; rows of `masks`, no row twice, choose among the tokens that they allow.
     ///
     /// # Errors
     /// What the device said, when something could not be read.
     ///
     /// # Panics
     /// When there is not one row for each ask.
-    pub fn answer(self, mut logits: Tensor<2>) -> Result<Vec<Answer>, String> {
+    pub fn answer(mut self, mut logits: Tensor<2>, masks: &[Mask]) -> Result<Vec<Answer>, String> {
         assert_eq!(logits.dims(), [self.asks.len(), self.vocabulary], "rows of logits");
+        let odds = self.odds.take().map(|rows| rows.survey(&logits));
         if let Some((places, changes)) = self.penalties {
             logits = Tensor::from_dispatch(<Dispatch as KernelOps>::penalize(
                 logits.into_dispatch(),
                 places.into_dispatch(),
                 changes.into_dispatch(),
             ));
+        }
+        if !masks.is_empty() {
+            logits = mask(logits, masks);
         }
         let (mut surveys, mut tops) = (Vec::new(), Vec::new());
         if let Some(draws) = self.draws {
@@ -282,6 +318,10 @@ impl Chooser {
         for (row, (ask, answer)) in self.asks.iter().zip(&mut answers).enumerate() {
             let rule = match ask {
                 Ask::Nothing => continue,
+                Ask::Odds { token, .. } => {
+                    *answer = Answer::Token(Some(*token));
+                    continue;
+                }
                 Ask::Logits => {
                     whole.push((row, 0.0));
                     continue;
@@ -303,23 +343,42 @@ impl Chooser {
                 }
             }
         }
-        if whole.is_empty() {
-            return Ok(answers);
+        if !whole.is_empty() {
+            let rows: Vec<u32> = whole.iter().map(|(row, _)| *row as u32).collect();
+            if rows.len() < self.asks.len() {
+                let rows = indices(&rows, &logits.device());
+                logits = logits.select(0, rows);
+            }
+            let logits = logits.try_into_vec_as::<f32>().map_err(|error| error.to_string())?;
+            for ((row, total), logits) in whole.into_iter().zip(logits.chunks_exact(self.vocabulary)) {
+                answers[row] = match &self.asks[row] {
+                    Ask::Token(rule) => Answer::Token(rule.choose_from(logits, total)),
+                    _ => Answer::Logits(logits.to_vec()),
+                };
+            }
         }
-        let rows: Vec<u32> = whole.iter().map(|(row, _)| *row as u32).collect();
-        if rows.len() < self.asks.len() {
-            let rows = indices(&rows, &logits.device());
-            logits = logits.select(0, rows);
-        }
-        let logits = logits.try_into_vec_as::<f32>().map_err(|error| error.to_string())?;
-        for ((row, total), logits) in whole.into_iter().zip(logits.chunks_exact(self.vocabulary)) {
-            answers[row] = match &self.asks[row] {
-                Ask::Token(rule) => Answer::Token(rule.choose_from(logits, total)),
-                _ => Answer::Logits(logits.to_vec()),
-            };
+        if let Some(odds) = odds {
+            odds.tell(&mut answers)?;
         }
         Ok(answers)
     }
+}
+
+/// `logits` without numbers where `masks` allow no token.
+fn mask(logits: Tensor<2>, masks: &[Mask]) -> Tensor<2> {
+    let [rows, vocabulary] = logits.dims();
+    let device = logits.device();
+    let words = vocabulary.div_ceil(32);
+    let mut allowed = Vec::with_capacity(masks.len() * words);
+    for mask in masks {
+        assert!(mask.row < rows, "a mask for row {} of {rows}", mask.row);
+        let given = mask.allowed.iter().copied().chain(std::iter::repeat(0));
+        allowed.extend(given.take(words).map(u32::cast_signed));
+    }
+    let places: Vec<u32> = masks.iter().map(|mask| mask.row as u32).collect();
+    let allowed = Tensor::<2, Int>::from_data(TensorData::new(allowed, [masks.len(), words]), (&device, DType::I32));
+    let places = indices(&places, &device);
+    Tensor::from_dispatch(<Dispatch as KernelOps>::mask(logits.into_dispatch(), places.into_dispatch(), allowed.into_dispatch()))
 }
 
 impl Rule {

@@ -175,10 +175,25 @@ impl KernelOps for Flex {
         let (mut logits, places, changes) = (contiguous(logits), contiguous(places), contiguous(changes));
         let row = logits.storage_mut::<f32>();
         for (place, change) in integers(&places).iter().zip(floats(&changes).as_chunks().0) {
-            let [divisor, minus] = *change;
+            let [plus, divisor, minus] = *change;
             let logit = &mut row[*place as usize];
-            let divided = if *logit > 0.0 { *logit / divisor } else { *logit * divisor };
+            let raised = *logit + plus;
+            let divided = if raised > 0.0 { raised / divisor } else { raised * divisor };
             *logit = divided - minus;
+        }
+        logits
+    }
+
+    fn mask(logits: Floats, rows: IntTensor<Self>, allowed: IntTensor<Self>) -> Floats {
+        let (mut logits, rows, allowed) = (contiguous(logits), contiguous(rows), contiguous(allowed));
+        let (len, words) = (logits.layout().shape()[1], allowed.layout().shape()[1]);
+        let all = logits.storage_mut::<f32>();
+        for (row, allowed) in integers(&rows).iter().zip(integers(&allowed).chunks_exact(words)) {
+            for (logits, word) in all[*row as usize * len..][..len].chunks_mut(32).zip(allowed) {
+                for (bit, logit) in logits.iter_mut().enumerate() {
+                    *logit = if word >> bit & 1 == 1 { *logit } else { f32::NAN };
+                }
+            }
         }
         logits
     }

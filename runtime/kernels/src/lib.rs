@@ -15,12 +15,13 @@ mod device;
 mod experts;
 mod flex;
 mod linear;
+mod odds;
 mod ops;
 mod weight;
 
 pub use batch::{Batch, Step};
 pub use cache::{KvCache, KvError, KvShape, KvType};
-pub use choose::{Answer, Ask, Chooser, Penalty, Rule};
+pub use choose::{Answer, Ask, Chooser, Mask, Penalty, Rule};
 pub use cpu::{
     pool::set_threads,
     target::{Target, cpu_description},
@@ -29,5 +30,6 @@ pub use cpu::{
 pub use device::{Gpu, GpuError, GpuKind, gpus};
 pub use experts::{Experts, Routes};
 pub use linear::Linear;
+pub use odds::Odds;
 pub use ops::{Activation, AttentionShape, Rope, RopeStyle, attention, gated, layer_norm, rms_norm, rope};
 pub use weight::{WeightError, WeightType};

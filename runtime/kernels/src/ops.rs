@@ -82,8 +82,12 @@ pub(crate) trait KernelOps: Backend {
         shape: AttentionShape,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Changes the elements of `logits` at `places: [n]` by `changes: [n, 2]`, divisors and what is taken off (see [`crate::Penalty`]), where they lie.
+    /// Changes the elements of `logits` at `places: [n]` by `changes: [n, 3]`, what is added, divisors and what is taken off (see [`crate::Penalty`]), where
+    /// they lie.
     fn penalize(logits: FloatTensor<Self>, places: IntTensor<Self>, changes: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Makes the elements of `rows: [n]` of `logits` NaN, where they lie, whose bit in `allowed: [n, words]` is not set.
+    fn mask(logits: FloatTensor<Self>, rows: IntTensor<Self>, allowed: IntTensor<Self>) -> FloatTensor<Self>;
 
     /// What is to be known of each row of `logits: [m, n]`, given `draws: [m, 2]`, the temperature of its weights and the place of its draw: the token of the
     /// highest logit (of equals the lowest), the drawn token, the highest logit, the sum of the weights: `[4 m]`, u32, the last two as bits of f32. A weight is

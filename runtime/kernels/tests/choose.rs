@@ -24,3 +24,13 @@ fn each_row_gets_what_it_asks_for() {
 fn draws_follow_the_distribution() {
     choosing::draws_follow_the_distribution(&Device::flex());
 }
+
+#[test]
+fn masked_tokens_are_never_chosen() {
+    on_every_target(|_| choosing::masked_tokens_are_never_chosen(&Device::flex()));
+}
+
+#[test]
+fn odds_are_those_of_the_plain_row() {
+    on_every_target(|_| choosing::odds_are_those_of_the_plain_row(&Device::flex()));
+}

@@ -8,7 +8,7 @@ impl Sampler {
     fn sample(&mut self, logits: &[f32]) -> Option<u32> {
         let device = Device::flex();
         let chooser = Chooser::new(vec![Ask::Token(self.rule(&[]))], logits.len(), &device);
-        let answers = chooser.answer(Tensor::from_data(TensorData::new(logits.to_vec(), [1, logits.len()]), &device)).unwrap();
+        let answers = chooser.answer(Tensor::from_data(TensorData::new(logits.to_vec(), [1, logits.len()]), &device), &[]).unwrap();
         let [Answer::Token(token)] = answers[..] else { panic!("a token was asked for, not {answers:?}") };
         token.inspect(|token| self.take(*token))
     }
@@ -89,7 +89,7 @@ fn penalties_count_what_they_should() {
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
     // The repeat penalty sees the prompt, the other two only what was generated.
     let mut repeat = Sampler::new(Sampling { repeat_penalty: 2.0, ..greedy.clone() }, &[0], 0);
-    assert_eq!(repeat.rule(&[]).penalties, [Penalty { token: 0, divisor: 2.0, minus: 0.0 }]);
+    assert_eq!(repeat.rule(&[]).penalties, [Penalty { token: 0, plus: 0.0, divisor: 2.0, minus: 0.0 }]);
     assert_eq!(repeat.sample(&[1.5, 1.0, -1.0]), Some(1), "1.5 becomes 0.75");
     assert_eq!(repeat.sample(&[-1.5, -1.0, -2.5]), Some(1), "negative logits are multiplied: -3, -2");
     let mut presence = Sampler::new(Sampling { presence_penalty: 0.6, frequency_penalty: 0.1, ..greedy }, &[0], 0);
@@ -98,6 +98,18 @@ fn penalties_count_what_they_should() {
     presence.take(0);
     let minus: Vec<f32> = presence.rule(&[1, 1]).penalties.iter().map(|penalty| penalty.minus).collect();
     assert_eq!(minus, [0.6 + 0.1 * 2.0, 0.6 + 0.1 * 3.0], "guesses count as if they had been taken");
+}
+
+#[test]
+fn biases_come_before_the_penalties() {
+    let logit_bias = [(0, -100.0), (2, 1.5)].into();
+    let mut biased = Sampler::new(Sampling { temperature: 0.0, repeat_penalty: 2.0, logit_bias, ..Sampling::default() }, &[], 0);
+    assert_eq!(biased.sample(&[9.0, 1.0, 0.0]), Some(2), "0 becomes 1.5");
+    assert_eq!(biased.sample(&[9.0, 1.0, 0.0]), Some(1), "1.5 becomes 0.75");
+    assert_eq!(
+        biased.rule(&[]).penalties[1..],
+        [Penalty { token: 1, plus: 0.0, divisor: 2.0, minus: 0.0 }, Penalty { token: 2, plus: 1.5, divisor: 2.0, minus: 0.0 }]
+    );
 }
 
 #[test]
@@ -132,5 +144,8 @@ fn numbers_out_of_range_are_refused_by_name() {
     refused(Sampling { min_p: -0.1, ..Sampling::default() }, "sampling.min_p");
     refused(Sampling { repeat_penalty: 0.0, ..Sampling::default() }, "sampling.repeat_penalty");
     refused(Sampling { presence_penalty: f32::INFINITY, ..Sampling::default() }, "sampling.presence_penalty");
+    refused(Sampling { logit_bias: [(7, f32::NAN)].into(), ..Sampling::default() }, "sampling.logit_bias.7");
+    refused(Sampling { logit_bias: [(7, 100.5)].into(), ..Sampling::default() }, "give -100 to 100");
+    refused(Sampling { logit_bias: (0..1025).map(|token| (token, 1.0)).collect(), ..Sampling::default() }, "at most 1024");
     assert!(Sampling::default().check().is_ok());
 }

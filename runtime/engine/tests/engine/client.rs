@@ -9,8 +9,12 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) text: String,
+    pub(crate) reasoning: String,
+    pub(crate) tool_calls: Vec<Value>,
     pub(crate) tokens: Vec<i32>,
     pub(crate) result: Option<Value>,
+    pub(crate) logprobs: Vec<Value>,
+    pub(crate) prompt_logprobs: Option<Vec<Value>>,
 }
 
 pub(crate) fn context(graph: &Graph) -> Context {
@@ -37,7 +41,11 @@ pub(crate) fn chunk(outputs: Vec<NamedTensor>) -> Chunk {
         match name.as_str() {
             "text" => chunk.text = String::from_utf8(tensor.data).expect("whole characters"),
             "tokens" => chunk.tokens = tensor.data.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect(),
+            "reasoning" => chunk.reasoning = String::from_utf8(tensor.data).expect("whole characters"),
+            "tool_calls" => chunk.tool_calls = serde_json::from_slice(&tensor.data).unwrap(),
             "result" => chunk.result = Some(serde_json::from_slice(&tensor.data).unwrap()),
+            "logprobs" => chunk.logprobs = serde_json::from_slice(&tensor.data).unwrap(),
+            "prompt_logprobs" => chunk.prompt_logprobs = Some(serde_json::from_slice(&tensor.data).unwrap()),
             other => panic!("an output `{other}`"),
         }
     }
@@ -58,8 +66,12 @@ pub(crate) async fn finish(context: &mut Context, first: Chunk) -> Chunk {
     while whole.result.is_none() {
         let chunk = next(context).await.unwrap();
         whole.text += &chunk.text;
+        whole.reasoning += &chunk.reasoning;
+        whole.tool_calls.extend(chunk.tool_calls);
         whole.tokens.extend(chunk.tokens);
         whole.result = chunk.result;
+        whole.logprobs.extend(chunk.logprobs);
+        assert!(chunk.prompt_logprobs.is_none(), "they come with the first chunk");
     }
     whole
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use burn::tensor::{Device, Tensor, TensorData};
 use hearth_engine::{Engine, EngineOptions, Graph};
 use hearth_models::{
-    Model,
+    Facts, Model,
     arch::{AnyNetwork, Encoder},
     gguf::Gguf,
     tokenizer::Tokenizer,
@@ -92,7 +92,7 @@ pub(crate) fn add(engine: &Engine) -> (Graph, Arc<Watch>) {
     let watch = Arc::new(Watch::default());
     let network = AnyNetwork::Encoder(Box::new(ToyEncoder(watch.clone())));
     let tokenizer = Tokenizer::from_gguf(&Gguf::parse(&toy::gguf()).unwrap()).unwrap();
-    let model = Model { network, tokenizer, template: None, context_length: CONTEXT };
+    let model = Model { network, tokenizer, template: None, context_length: CONTEXT, facts: Facts::default() };
     (engine.add_loaded("embedder", model, None).unwrap(), watch)
 }
 

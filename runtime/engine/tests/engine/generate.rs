@@ -25,7 +25,7 @@ async fn text_tokens_and_result_are_those_of_the_model() {
     assert_eq!(whole.tokens, bytes);
     let result = whole.result.unwrap();
     assert_eq!(result["finish_reason"], "length");
-    assert_eq!(result["usage"], json!({"prompt_tokens": 6, "cached_tokens": 0, "completion_tokens": 40}));
+    assert_eq!(result["usage"], json!({"prompt_tokens": 6, "cached_tokens": 0, "completion_tokens": 40, "reasoning_tokens": 0}));
     assert!(["queue_ms", "prefill_ms", "decode_ms"].iter().all(|name| result["timings"][name].as_f64().unwrap() >= 0.0));
 }
 
@@ -111,8 +111,10 @@ async fn a_stop_string_ends_it_and_is_no_part_of_the_text() {
     let at = text.find(&text[20..24]).unwrap();
     let whole = generate(&graph, &request).await;
     assert_eq!(whole.text, text[..at]);
-    assert_eq!(whole.result.unwrap()["finish_reason"], "stop");
+    let result = whole.result.unwrap();
+    assert_eq!((&result["finish_reason"], &result["stop"]), (&json!("stop"), &json!(text[20..24])));
     assert_eq!(whole.tokens.len(), at + 4);
+    assert_eq!(generate(&graph, &greedy("Stop", 60)).await.result.unwrap().get("stop"), None);
     wait_for(&engine, |stats| stats.blocks_used == 0);
 }
 

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use hearth_engine::{DeviceChoice, Engine, EngineOptions, Graph};
 use hearth_kernels::{Batch, KvCache, KvShape, KvType, Step};
 use hearth_models::{
-    Model,
+    Facts, Model,
     arch::{AnyNetwork, Network},
     gguf::Gguf,
     template::ChatTemplate,
@@ -24,7 +24,7 @@ use hearth_models::{
 pub(crate) const BYTES: u32 = 3;
 pub(crate) const VOCABULARY: usize = 259;
 const BOS: u32 = 1;
-const END: u32 = 2;
+pub(crate) const END: u32 = 2;
 const SHAPE: KvShape = KvShape { layers: 1, kv_heads: 1, head_dim: 4 };
 
 /// A step with this letter panics.
@@ -228,7 +228,7 @@ pub(crate) fn erring(context_length: usize, template: Option<&str>, errs: usize)
     let network = AnyNetwork::Decoder(Box::new(Toy { control: control.clone(), errs, slots: Mutex::default() }));
     let tokenizer = Tokenizer::from_gguf(&Gguf::parse(&gguf()).unwrap()).unwrap();
     let template = template.map(|source| ChatTemplate::new(source, "<s>", "</s>").unwrap());
-    (Model { network, tokenizer, template, context_length }, control)
+    (Model { network, tokenizer, template, context_length, facts: Facts::default() }, control)
 }
 
 /// Bytes of a KV cache with `blocks` blocks for the toy.

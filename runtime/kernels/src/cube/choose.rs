@@ -52,10 +52,46 @@ fn penalize_kernel(logits: &mut [f32], places: &[i32], changes: &[f32], len: u32
     let index = (CUBE_POS_Z * CUBE_COUNT_X + CUBE_POS_X) * UNITS + UNIT_POS_X;
     if index < len {
         let place = u32::cast_from(places[index as usize]) as usize;
-        let divisor = changes[(2u32 * index) as usize];
-        let logit = logits[place];
+        let change = (3u32 * index) as usize;
+        let divisor = changes[change + 1];
+        let logit = logits[place] + changes[change];
         let divided = select(logit > 0.0f32, logit / divisor, logit * divisor);
-        logits[place] = divided - changes[(2u32 * index + 1u32) as usize];
+        logits[place] = divided - changes[change + 2];
+    }
+}
+
+/// See [`crate::ops::KernelOps::mask`].
+pub(super) fn mask(logits: CubeTensor, rows: CubeTensor, allowed: CubeTensor) -> CubeTensor {
+    let (logits, rows, allowed) = (contiguous(logits), contiguous(rows), contiguous(allowed));
+    let logits = if logits.can_mut() { logits } else { logits.copy() };
+    let (len, n, words) = (logits.meta.shape()[1], rows.meta.shape()[0], allowed.meta.shape()[1]);
+    // SAFETY: the kernel leaves units past a row's last token idle; `rows` are rows of the logits and have a word for each 32 tokens (`choose::mask`).
+    #[allow(unsafe_code)]
+    unsafe {
+        mask_kernel::launch_unchecked(
+            &logits.client.clone(),
+            CubeCount::Static(len.div_ceil(UNITS as usize) as u32, n as u32, 1),
+            CubeDim::new_1d(UNITS),
+            logits.clone().into_buffer_arg(),
+            rows.into_buffer_arg(),
+            allowed.into_buffer_arg(),
+            len as u32,
+            words as u32,
+        );
+    }
+    logits
+}
+
+/// A unit for each token. By bits alone, as in [`key_of`].
+#[cube(launch_unchecked)]
+fn mask_kernel(logits: &mut [f32], rows: &[i32], allowed: &[i32], len: u32, words: u32) {
+    let token = CUBE_POS_X * UNITS + UNIT_POS_X;
+    if token < len {
+        let place = (u32::cast_from(rows[CUBE_POS_Y as usize]) * len + token) as usize;
+        let word = u32::reinterpret(allowed[(CUBE_POS_Y * words + token / 32u32) as usize]);
+        let bits = u32::reinterpret(logits[place]);
+        let is_allowed = ((word >> (token % 32u32)) & 1u32) == 1u32;
+        logits[place] = f32::reinterpret(select(is_allowed, bits, 0x7fc0_0000u32));
     }
 }
 

@@ -119,6 +119,10 @@ impl KernelOps for CubeBackend {
         choose::penalize(logits, places, changes)
     }
 
+    fn mask(logits: FloatTensor<Self>, rows: IntTensor<Self>, allowed: IntTensor<Self>) -> FloatTensor<Self> {
+        choose::mask(logits, rows, allowed)
+    }
+
     fn survey(logits: FloatTensor<Self>, draws: FloatTensor<Self>) -> IntTensor<Self> {
         choose::survey(logits, draws)
     }

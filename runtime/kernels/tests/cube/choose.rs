@@ -29,3 +29,17 @@ fn draws_follow_the_distribution() {
         choosing::draws_follow_the_distribution(&device);
     }
 }
+
+#[test]
+fn masked_tokens_are_never_chosen() {
+    if let Some(device) = gpu() {
+        choosing::masked_tokens_are_never_chosen(&device);
+    }
+}
+
+#[test]
+fn odds_are_those_of_the_plain_row() {
+    if let Some(device) = gpu() {
+        choosing::odds_are_those_of_the_plain_row(&device);
+    }
+}

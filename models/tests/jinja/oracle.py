@@ -1,6 +1,7 @@
 """Renders chat templates with jinja2, in the environment that Hugging Face's `apply_chat_template` makes.
 
 in (standard input):  {"templates": ["source", ...], "chats": [{"messages", "tools", "add_generation_prompt", "extra"}, ...], "bos", "eos", "now": seconds}
+    or with "chats_of": [[chat, ...], ...] in place of "chats", for each template its own
 out (standard output): for each template its outcome for each chat: [{"text": "..."} or {"error": "..."}, ...]
 """
 
@@ -64,13 +65,14 @@ def main():
     job = json.load(sys.stdin)
     env = environment(datetime.datetime.fromtimestamp(job["now"], datetime.timezone.utc))
     outcomes = []
-    for source in job["templates"]:
+    for number, source in enumerate(job["templates"]):
+        chats = job["chats_of"][number] if "chats_of" in job else job["chats"]
         try:
             template = env.from_string(source)
         except Exception as error:
-            outcomes.append([{"error": f"{type(error).__name__}: {error}"}] * len(job["chats"]))
+            outcomes.append([{"error": f"{type(error).__name__}: {error}"}] * len(chats))
             continue
-        outcomes.append([render(template, chat, job["bos"], job["eos"]) for chat in job["chats"]])
+        outcomes.append([render(template, chat, job["bos"], job["eos"]) for chat in chats])
     json.dump(outcomes, sys.stdout)
 
 
