@@ -21,9 +21,15 @@ pub(super) struct Activations {
     pub(super) sums: Vec<f32>,
     pub(super) columns: usize,
     pub(super) group: usize,
+    offset: i32,
 }
 
 impl Activations {
+    /// Whether they are what [`Self::new`] makes for `format`.
+    pub(super) fn fit(&self, format: Format) -> bool {
+        (self.group, self.offset, self.sums.is_empty()) == (format.group, format.offset, !format.mins || self.codes.is_empty())
+    }
+
     /// Quantizes `x: [rows, columns]`.
     pub(super) fn new(x: &[f32], columns: usize, format: Format) -> Self {
         let (rows, groups) = (x.len() / columns, columns / format.group);
@@ -34,6 +40,7 @@ impl Activations {
             sums: vec![0.0; if format.mins { rows * groups } else { 0 }],
             columns,
             group: format.group,
+            offset: format.offset,
         };
         let codes = pool::Shared(it.codes.as_mut_ptr());
         let scales = pool::Shared(it.scales.as_mut_ptr());
