@@ -91,7 +91,7 @@ impl Model {
     /// [`ModelError`]
     pub fn open(path: &Path, sha256: Option<&str>, context: usize, device: &Device) -> Result<Self, ModelError> {
         let file = MappedFile::open(path)?;
-        let gguf = Gguf::parse(&file)?;
+        let gguf = Gguf::mapped(&file)?;
         let packed = sha256.filter(|_| Linear::is_tiled(device)).and_then(|sha256| match Packed::open(&gguf, path, sha256) {
             Ok(packed) => Some(packed),
             Err(error) => {

@@ -183,9 +183,11 @@ fn claim(part: &Path) -> io::Result<File> {
 
 fn pack(gguf: &Gguf<'_>, matrices: &BTreeMap<String, Matrix>, out: &mut [u8]) -> io::Result<()> {
     for (name, matrix) in matrices {
-        let bytes = gguf.tensor_bytes(&gguf.tensors[name.as_str()]);
+        let info = &gguf.tensors[name.as_str()];
+        let bytes = gguf.tensor_bytes(info);
         let &Matrix { ty, count, rows, columns, .. } = matrix;
         Experts::pack(ty, &bytes, count, rows, columns, &mut out[matrix.range.clone()]).map_err(io::Error::other)?;
+        gguf.release(info);
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ enum Task {
     Ci,
     /// Measures Hearth against llama.cpp on this machine and writes docs/bench: a table with targets, and plots.
     ///
-    /// Builds llama.cpp with cmake below target/test-data the first time. A whole run takes about an hour; --quick some minutes.
+    /// Builds llama.cpp with cmake below target/test-data the first time. A whole run takes about 25 minutes on two cores; --quick some minutes.
     Bench(bench::Args),
     /// Runs the fuzz targets with AddressSanitizer: bytes from outside must never end in a panic, a hang or unbounded memory.
     ///

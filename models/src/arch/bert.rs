@@ -174,7 +174,7 @@ impl Encoder for Bert {
 
     fn layer(&self, layer: usize, rows: Tensor<2>, lengths: &[usize]) -> Tensor<2> {
         let block = &self.blocks[layer];
-        let (q, k, v) = (block.attn_q.forward(rows.clone()), block.attn_k.forward(rows.clone()), block.attn_v.forward(rows.clone()));
+        let [q, k, v] = Projection::forward_three([&block.attn_q, &block.attn_k, &block.attn_v], rows.clone());
         // Sequence by sequence: so none can change another's bits.
         let sequences = split(&q, lengths).zip(split(&k, lengths)).zip(split(&v, lengths));
         let attended = Tensor::cat(sequences.map(|((q, k), v)| self.attend(q, k, v)).collect(), 0);

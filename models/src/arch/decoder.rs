@@ -119,18 +119,17 @@ impl Network for Decoder {
         let mut x = self.token_embd.embed(&batch.tokens);
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = rms_norm(x.clone(), &block.attn_norm, eps);
-            let q = rotate(block.attn_q.forward(normed.clone()), &block.attn_q_norm);
-            let k = rotate(block.attn_k.forward(normed.clone()), &block.attn_k_norm);
-            let v = block.attn_v.forward(normed);
+            let [q, k, v] = Projection::forward_three([&block.attn_q, &block.attn_k, &block.attn_v], normed);
+            let (q, k) = (rotate(q, &block.attn_q_norm), rotate(k, &block.attn_k_norm));
             let mut attended = attention(q, k, v, cache, layer, step, self.attention);
             if layer + 1 == self.blocks.len() {
                 attended = outputs(attended, batch, step);
                 x = outputs(x, batch, step);
             }
-            x = x + block.attn_output.forward(attended);
+            x = block.attn_output.add_forward(x, attended);
 
             let normed = rms_norm(x.clone(), &block.ffn_norm, eps);
-            x = x + block.feed_forward.forward(normed);
+            x = block.feed_forward.add_forward(x, normed);
         }
         self.output.forward(rms_norm(x, &self.output_norm, eps))
     }

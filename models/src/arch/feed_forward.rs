@@ -59,17 +59,14 @@ impl FeedForward {
         })
     }
 
-    /// What is added to the residual stream, from its normed rows.
-    pub(super) fn forward(&self, normed: Tensor<2>) -> Tensor<2> {
+    /// The residual stream `x` with what comes of its normed rows added.
+    pub(super) fn add_forward(&self, x: Tensor<2>, normed: Tensor<2>) -> Tensor<2> {
         match self {
-            Self::Dense { gate, up, down } => {
-                let up = up.forward(normed.clone());
-                down.forward(gated(gate.forward(normed), up, Activation::Silu))
-            }
+            Self::Dense { gate, up, down } => down.add_forward(x, Projection::forward_gated(gate, up, normed, Activation::Silu)),
             Self::Experts { router, used, gate, up, down } => {
                 let routes = Routes::new(router.forward(normed.clone()), *used);
                 let up = up.forward(normed.clone(), &routes);
-                routes.mix(down.forward(gated(gate.forward(normed, &routes), up, Activation::Silu), &routes))
+                x + routes.mix(down.forward(gated(gate.forward(normed, &routes), up, Activation::Silu), &routes))
             }
         }
     }

@@ -2,7 +2,7 @@
 //! embedding scaled by the root of its width.
 
 use burn::tensor::Tensor;
-use hearth_kernels::{Activation, AttentionShape, Batch, KvCache, KvShape, Linear, Rope, Step, attention, gated, rms_norm, rope};
+use hearth_kernels::{Activation, AttentionShape, Batch, KvCache, KvShape, Linear, Rope, Step, attention, rms_norm, rope};
 
 use super::{
     Network,
@@ -139,9 +139,8 @@ impl Network for Gemma {
                 rope(x, step, &reach.rope, head_dim)
             };
             let normed = rms_norm(x.clone(), &block.attn_norm, eps);
-            let q = rotate(block.attn_q.forward(normed.clone()), &block.attn_q_norm);
-            let k = rotate(block.attn_k.forward(normed.clone()), &block.attn_k_norm);
-            let v = block.attn_v.forward(normed);
+            let [q, k, v] = Linear::forward_three([&block.attn_q, &block.attn_k, &block.attn_v], normed);
+            let (q, k) = (rotate(q, &block.attn_q_norm), rotate(k, &block.attn_k_norm));
             let mut attended = attention(q, k, v, cache, layer, step, reach.attention);
             if layer + 1 == self.blocks.len() {
                 attended = outputs(attended, batch, step);
@@ -150,8 +149,7 @@ impl Network for Gemma {
             x = x + rms_norm(block.attn_output.forward(attended), &block.post_attention_norm, eps);
 
             let normed = rms_norm(x.clone(), &block.ffn_norm, eps);
-            let up = block.ffn_up.forward(normed.clone());
-            let hidden = block.ffn_down.forward(gated(block.ffn_gate.forward(normed), up, Activation::GeluTanh));
+            let hidden = block.ffn_down.forward(Linear::forward_gated(&block.ffn_gate, &block.ffn_up, normed, Activation::GeluTanh));
             x = x + rms_norm(hidden, &block.post_ffw_norm, eps);
         }
         let logits = self.output.forward(rms_norm(x, &self.output_norm, eps));

@@ -193,6 +193,7 @@ impl<'a> Loader<'a> {
                 Linear::new(info.ty, bytes, range.len(), columns, self.source.device)
             })
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
+        self.source.gguf.release(info);
         self.uploaded.update(|sum| sum + linear.bytes());
         Ok(linear)
     }
@@ -204,6 +205,7 @@ impl<'a> Loader<'a> {
         let experts = packed
             .unwrap_or_else(|| Experts::new(info.ty, &bytes, count, rows, columns, self.source.device))
             .map_err(|e| GgufError::Tensor { name: name.into(), problem: e.to_string() })?;
+        self.source.gguf.release(info);
         self.uploaded.update(|sum| sum + experts.bytes());
         Ok(experts)
     }

@@ -16,7 +16,7 @@ mod qwen3moe;
 mod rope;
 
 use burn::tensor::{Device, Tensor};
-use hearth_kernels::{Batch, KvCache, KvShape, Linear, Step};
+use hearth_kernels::{Activation, Batch, KvCache, KvShape, Linear, Step, gated};
 
 use crate::{ModelError, Packed, gguf::Gguf};
 
@@ -157,7 +157,33 @@ struct Projection {
 
 impl Projection {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = self.weight.forward(x);
+        self.biased(self.weight.forward(x))
+    }
+
+    /// [`Self::forward`] of three with one input.
+    fn forward_three(three: [&Self; 3], x: Tensor<2>) -> [Tensor<2>; 3] {
+        let [a, b, c] = Linear::forward_three(three.map(|it| &it.weight), x);
+        let [p, q, r] = three;
+        [p.biased(a), q.biased(b), r.biased(c)]
+    }
+
+    /// `activation(gate(x)) × up(x)`.
+    fn forward_gated(gate: &Self, up: &Self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        match (&gate.bias, &up.bias) {
+            (None, None) => Linear::forward_gated(&gate.weight, &up.weight, x, activation),
+            _ => gated(gate.forward(x.clone()), up.forward(x), activation),
+        }
+    }
+
+    /// `sum` and what [`Self::forward`] gives.
+    fn add_forward(&self, sum: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
+        match self.bias {
+            None => self.weight.add_forward(sum, x),
+            Some(_) => sum + self.forward(x),
+        }
+    }
+
+    fn biased(&self, y: Tensor<2>) -> Tensor<2> {
         match &self.bias {
             Some(bias) => y + bias.clone().unsqueeze(),
             None => y,

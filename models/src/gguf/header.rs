@@ -60,7 +60,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Gguf<'_>, GgufError> {
         stated.push(tensor(&mut cursor)?);
     }
 
-    let mut gguf = Gguf { metadata, tensors: BTreeMap::new(), bytes, maker: None };
+    let mut gguf = Gguf { metadata, tensors: BTreeMap::new(), bytes, maker: None, map: None };
     let alignment = match gguf.opt_u32("general.alignment")? {
         None => DEFAULT_ALIGNMENT,
         Some(alignment) if alignment.is_power_of_two() => u64::from(alignment),

@@ -1,8 +1,15 @@
 //! A model file mapped into memory.
 
-use std::{fs::File, io, ops::Deref, path::Path};
+use std::{
+    fs::File,
+    io,
+    ops::{Deref, Range},
+    path::Path,
+};
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use super::GgufError;
 
@@ -30,6 +37,19 @@ impl MappedFile {
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         Ok(Self { map })
+    }
+
+    /// Lets the pages of these bytes go from this process's memory. They stay in the kernel's cache, from where reading them brings them back.
+    pub(crate) fn release(&self, range: Range<usize>) {
+        // SAFETY: the map is private and nothing was written to it, so that a page that comes back holds the file's bytes as before.
+        #[cfg(unix)]
+        #[allow(unsafe_code)]
+        let released = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        #[cfg(unix)]
+        if let Err(error) = released {
+            tracing::debug!(%error, "pages of a mapped file stay in memory");
+        }
+        let _ = range;
     }
 }
 

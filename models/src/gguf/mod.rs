@@ -74,6 +74,8 @@ pub struct Gguf<'a> {
     pub bytes: &'a [u8],
     /// What makes the tensors that do not lie in `bytes`.
     pub(crate) maker: Option<&'a dyn MakeTensor>,
+    /// The map that `bytes` are, if it is known.
+    map: Option<&'a MappedFile>,
 }
 
 /// Tensors that lie in no file as GGUF has them, and are made when they are asked for.
@@ -89,6 +91,21 @@ impl<'a> Gguf<'a> {
     /// [`GgufError::Malformed`], and [`GgufError::Tensor`] for a tensor whose type is unknown or whose bytes are not in the file.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, GgufError> {
         header::parse(bytes)
+    }
+
+    /// Parses the header of a mapped file. What was read of its tensors can then be let go again.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn mapped(file: &'a MappedFile) -> Result<Self, GgufError> {
+        Ok(Self { map: Some(file), ..Self::parse(file)? })
+    }
+
+    /// Says that a tensor has been read: a model being loaded should not be in memory twice, as the file has it and as the device does.
+    pub(crate) fn release(&self, tensor: &TensorInfo) {
+        if let (Some(map), None) = (self.map, self.maker) {
+            map.release(tensor.range.clone());
+        }
     }
 
     /// The bytes of a tensor of this file.

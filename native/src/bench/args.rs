@@ -52,6 +52,9 @@ pub(super) struct SizeArgs {
     /// Leave out loading in a new process
     #[arg(long)]
     pub(super) no_start: bool,
+    /// Leave out decoding in tensor mode
+    #[arg(long)]
+    pub(super) no_tensors: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -68,7 +68,7 @@ async fn measure(model: &Selected, args: &EngineArgs, sizes: &SizeArgs) -> anyho
         }
         rows.push(row.done(Unit::TokensPerSecond, json!({"test": "decode", "tokens": length, "depth": depth})));
     }
-    if let Some(depth) = sizes.depths().min() {
+    if let Some(depth) = sizes.depths().min().filter(|_| !sizes.no_tensors) {
         let mut row = Measured::new(format!("decode of {length} after {depth}, tensor mode"), repeat);
         while row.goes_on() {
             row.push(subject.decode_tensors(depth, length).await?);

@@ -125,16 +125,8 @@ impl Experts {
         assert_eq!(columns, self.columns, "activations of {} experts of {}x{}", self.count, self.rows, self.columns);
         assert!(rows == m || rows == m * used, "{rows} rows of activations for {m} rows with {used} experts each");
         let products = self.parts.iter().map(|(part, range)| {
-            let [codes, scales, factors] = part.primitives();
-            Tensor::from_dispatch(<Dispatch as KernelOps>::experts(
-                x.clone().into_dispatch(),
-                routes.ids.clone().into_dispatch(),
-                codes.into_dispatch(),
-                scales.into_dispatch(),
-                factors.into_dispatch(),
-                *range,
-                part.shape,
-            ))
+            let (x, ids) = (x.clone().into_dispatch(), routes.ids.clone().into_dispatch());
+            Tensor::from_dispatch(<Dispatch as KernelOps>::experts(x, ids, part.packed.clone(), *range))
         });
         // A row of the result is zero in all parts but one.
         products.reduce(|sum, part| sum + part).expect("a stack has a part")

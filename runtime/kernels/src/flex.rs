@@ -12,9 +12,13 @@ use half::f16;
 use crate::{
     KvType,
     choose::{CANDIDATES, NO_TOKEN, SURVEY, key},
-    cpu::{attend, experts, gated, gemm, norm, pool, rope, survey, tile},
+    cpu::{
+        attend, experts, gated, norm, pool,
+        product::{self, Weight},
+        rope, survey, tile,
+    },
     experts::ExpertRange,
-    linear::PackedShape,
+    linear::{Packed, PackedShape},
     ops::{Activation, AttentionShape, KernelOps, RopeStyle},
 };
 
@@ -39,28 +43,50 @@ fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Floats {
     Floats::from_data(TensorData::new(values, shape))
 }
 
+/// A weight's tiles.
+fn tiled(weight: &Packed<Flex>) -> Weight<'_> {
+    let Packed::Tiles { tiles, shape } = weight else { unreachable!("the CPU's weights are in tiles") };
+    let PackedShape { ty, rows, columns, start } = *shape;
+    let tiles = &tiles.bytes()[start..];
+    #[cfg(test)]
+    tests::MOVED.fetch_add(usize::from(!(tiles.as_ptr() as usize).is_multiple_of(64)), std::sync::atomic::Ordering::Relaxed);
+    Weight { ty, tiles, rows, columns }
+}
+
 impl KernelOps for Flex {
-    fn linear(x: Floats, codes: IntTensor<Self>, _scales: IntTensor<Self>, _factors: IntTensor<Self>, shape: PackedShape) -> Floats {
-        let PackedShape { ty, rows, columns, start } = shape;
+    fn linear(x: Floats, weight: Packed<Self>) -> Floats {
         let x = contiguous(x);
-        let (tiles, x) = (&codes.bytes()[start..], floats(&x));
-        #[cfg(test)]
-        tests::MOVED.fetch_add(usize::from(!(tiles.as_ptr() as usize).is_multiple_of(64)), std::sync::atomic::Ordering::Relaxed);
-        tensor(gemm::product(ty, tiles, rows, columns, x), [x.len() / columns, rows])
+        let weight = tiled(&weight);
+        let [out] = product::products([weight], floats(&x));
+        tensor(out, [floats(&x).len() / weight.columns, weight.rows])
     }
 
-    fn experts(
-        x: Floats,
-        ids: IntTensor<Self>,
-        codes: IntTensor<Self>,
-        _scales: IntTensor<Self>,
-        _factors: IntTensor<Self>,
-        experts: ExpertRange,
-        shape: PackedShape,
-    ) -> Floats {
+    fn linear_three(x: Floats, a: Packed<Self>, b: Packed<Self>, c: Packed<Self>) -> (Floats, Floats, Floats) {
+        let x = contiguous(x);
+        let (m, weights) = (x.layout().shape()[0], [tiled(&a), tiled(&b), tiled(&c)]);
+        let [p, q, r] = product::products(weights, floats(&x));
+        let [a, b, c] = weights.map(|weight| [m, weight.rows]);
+        (tensor(p, a), tensor(q, b), tensor(r, c))
+    }
+
+    fn linear_gated(x: Floats, gate: Packed<Self>, up: Packed<Self>, activation: Activation) -> Floats {
+        let x = contiguous(x);
+        let weights = [tiled(&gate), tiled(&up)];
+        tensor(product::gated_product(weights, floats(&x), activation), [x.layout().shape()[0], weights[0].rows])
+    }
+
+    fn add_linear(sum: Floats, x: Floats, weight: Packed<Self>) -> Floats {
+        let (mut sum, x) = (contiguous(sum), contiguous(x));
+        let len = sum.layout().num_elements();
+        // Copies only when the tensor is shared.
+        product::add_product(tiled(&weight), floats(&x), &mut sum.storage_mut::<f32>()[..len]);
+        sum
+    }
+
+    fn experts(x: Floats, ids: IntTensor<Self>, weight: Packed<Self>, experts: ExpertRange) -> Floats {
         let (x, ids) = (contiguous(x), contiguous(ids));
-        let ids = integers(&ids);
-        tensor(experts::products(shape, &codes.bytes()[shape.start..], experts, floats(&x), ids), [ids.len(), shape.rows])
+        let (weight, ids) = (tiled(&weight), integers(&ids));
+        tensor(experts::products(weight, experts, floats(&x), ids), [ids.len(), weight.rows])
     }
 
     fn route(logits: Floats, used: usize) -> (IntTensor<Self>, Floats) {
@@ -79,16 +105,10 @@ impl KernelOps for Flex {
         tensor(out, [rows, columns])
     }
 
-    fn embed(
-        ids: IntTensor<Self>,
-        codes: IntTensor<Self>,
-        _scales: IntTensor<Self>,
-        _factors: IntTensor<Self>,
-        shape: PackedShape,
-    ) -> Floats {
-        let PackedShape { ty, rows, columns, start } = shape;
+    fn embed(ids: IntTensor<Self>, weight: Packed<Self>) -> Floats {
+        let Weight { ty, tiles, rows, columns } = tiled(&weight);
         let ids = contiguous(ids);
-        let (ids, tiles) = (integers(&ids), &codes.bytes()[start..]);
+        let ids = integers(&ids);
         let tile_len = tile::tile_bytes(ty, columns);
         let mut out = vec![0.0; ids.len() * columns];
         let row = |i: usize, out: &mut [f32]| {
@@ -129,11 +149,11 @@ impl KernelOps for Flex {
     }
 
     fn gated(gate: Floats, up: Floats, activation: Activation) -> Floats {
-        let shape = gate.layout().shape().clone();
-        let (gate, up) = (contiguous(gate), contiguous(up));
-        let mut out = vec![0.0; floats(&gate).len()];
-        gated::gated(floats(&gate), floats(&up), activation, &mut out);
-        tensor(out, shape)
+        let (mut gate, up) = (contiguous(gate), contiguous(up));
+        let len = gate.layout().num_elements();
+        // Copies only when the tensor is shared.
+        gated::gated(&mut gate.storage_mut::<f32>()[..len], floats(&up), activation);
+        gate
     }
 
     fn attention(

@@ -1,11 +1,11 @@
 //! A weight matrix on its device, in the tiles that its kernels read.
 
 use burn::{
-    backend::Dispatch,
+    backend::{Backend, Dispatch, ExtensionType, TensorMetadata, tensor::IntTensor},
     tensor::{AllocationProperty, Bytes, DType, Device, Int, Tensor, TensorData},
 };
 
-use crate::{WeightError, WeightType, batch::indices, cpu::tile, ops::KernelOps};
+use crate::{Activation, WeightError, WeightType, batch::indices, cpu::tile, gated, ops::KernelOps};
 
 /// What a packed weight is, for the kernel that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +29,21 @@ pub struct Linear {
     columns: usize,
 }
 
+/// A weight, or a stack of them of one shape, in the form that a backend's kernels read.
+#[derive(Debug, Clone, ExtensionType)]
+pub(crate) enum Packed<B: Backend> {
+    /// The CPU's.
+    Tiles { tiles: IntTensor<B>, shape: PackedShape },
+    /// A GPU's. Factors are of the scales, where those are small integers.
+    #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+    Planes { codes: IntTensor<B>, scales: IntTensor<B>, factors: IntTensor<B>, shape: PackedShape },
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    codes: Tensor<1, Int>,
-    scales: Tensor<1, Int>,
-    /// Of the scales, where those are small integers.
-    factors: Tensor<1, Int>,
-    pub(crate) shape: PackedShape,
+    pub(crate) packed: Packed<Dispatch>,
+    pub(crate) rows: usize,
+    device: Device,
 }
 
 /// Whether tensors on `device` are Burn's CPU tensors, for which `cpu/` has the kernels.
@@ -64,12 +72,13 @@ pub(crate) fn check(ty: WeightType, len: usize, rows: usize, columns: usize) -> 
 }
 
 impl Part {
-    /// A stack of `count` weights, of which `shape` describes one.
+    /// A stack of `count` weights of this shape.
     pub(crate) fn new(ty: WeightType, bytes: &[u8], count: usize, rows: usize, columns: usize, device: &Device) -> Self {
         #[cfg(feature = "wgpu")]
         if !is_cpu(device) {
-            let [codes, scales, factors] = crate::cube::pack(ty, bytes, count * rows, columns, device);
-            return Self { codes, scales, factors, shape: PackedShape { ty, rows, columns, start: 0 } };
+            let shape = PackedShape { ty, rows, columns, start: 0 };
+            let [codes, scales, factors] = crate::cube::pack(ty, bytes, count * rows, columns, device).map(Tensor::into_dispatch);
+            return Self { packed: Packed::Planes { codes, scales, factors, shape }, rows, device: device.clone() };
         }
         let _ = device;
         let (tiles, start) = tile::pack(ty, bytes, count, rows, columns);
@@ -84,43 +93,27 @@ impl Part {
         Self::on_cpu(TensorData::from_bytes(tiles, [len], DType::U8), shape)
     }
 
-    /// Bytes on the device.
-    pub(crate) fn bytes(&self) -> usize {
-        let size = |tensor: &Tensor<1, Int>| tensor.dims()[0] * tensor.dtype().size();
-        size(&self.codes) + size(&self.scales) + size(&self.factors)
+    fn on_cpu(tiles: TensorData, shape: PackedShape) -> Self {
+        let device = Device::flex();
+        let tiles = Tensor::<1, Int>::from_data(tiles, (&device, DType::U8)).into_dispatch();
+        Self { packed: Packed::Tiles { tiles, shape }, rows: shape.rows, device }
     }
 
-    fn on_cpu(tiles: TensorData, shape: PackedShape) -> Self {
-        let device = &Device::flex();
-        // Scales are in the tiles.
-        let none = || Tensor::zeros([1], (device, DType::I32));
-        Self { codes: Tensor::from_data(tiles, (device, DType::U8)), scales: none(), factors: none(), shape }
+    /// Bytes on the device.
+    pub(crate) fn bytes(&self) -> usize {
+        let size = |tensor: &IntTensor<Dispatch>| tensor.shape().num_elements() * tensor.dtype().size();
+        match &self.packed {
+            Packed::Tiles { tiles, .. } => size(tiles),
+            Packed::Planes { codes, scales, factors, .. } => size(codes) + size(scales) + size(factors),
+        }
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let [codes, scales, factors] = self.primitives();
-        Tensor::from_dispatch(<Dispatch as KernelOps>::linear(
-            x.into_dispatch(),
-            codes.into_dispatch(),
-            scales.into_dispatch(),
-            factors.into_dispatch(),
-            self.shape,
-        ))
+        Tensor::from_dispatch(<Dispatch as KernelOps>::linear(x.into_dispatch(), self.packed.clone()))
     }
 
     fn embed(&self, ids: Tensor<1, Int>) -> Tensor<2> {
-        let [codes, scales, factors] = self.primitives();
-        Tensor::from_dispatch(<Dispatch as KernelOps>::embed(
-            ids.into_dispatch(),
-            codes.into_dispatch(),
-            scales.into_dispatch(),
-            factors.into_dispatch(),
-            self.shape,
-        ))
-    }
-
-    pub(crate) fn primitives(&self) -> [Tensor<1, Int>; 3] {
-        [self.codes.clone(), self.scales.clone(), self.factors.clone()]
+        Tensor::from_dispatch(<Dispatch as KernelOps>::embed(ids.into_dispatch(), self.packed.clone()))
     }
 }
 
@@ -205,25 +198,66 @@ impl Linear {
         Tensor::cat(self.parts.iter().map(|part| part.forward(x.clone())).collect(), 1)
     }
 
+    /// [`Self::forward`] of three weights with one input, to the bit, as one operation.
+    ///
+    /// # Panics
+    /// As [`Self::forward`].
+    pub fn forward_three(weights: [&Self; 3], x: Tensor<2>) -> [Tensor<2>; 3] {
+        let wrong = |weight: &&Self| weight.columns != x.dims()[1];
+        assert!(!weights.iter().any(wrong), "activations of {} columns for {:?}", x.dims()[1], weights.map(|weight| weight.columns));
+        let [[a], [b], [c]] = weights.map(|weight| &weight.parts[..]) else {
+            return weights.map(|weight| weight.forward(x.clone()));
+        };
+        let packed = [a, b, c].map(|part| part.packed.clone());
+        let [a, b, c] = packed;
+        let (a, b, c) = <Dispatch as KernelOps>::linear_three(x.into_dispatch(), a, b, c);
+        [a, b, c].map(Tensor::from_dispatch)
+    }
+
+    /// `activation(x · gateᵀ) × (x · upᵀ)`: [`Self::forward`] and [`gated`], to the bit, as one operation. `[m, columns] → [m, rows]`.
+    ///
+    /// # Panics
+    /// When the two have different shapes, and as [`Self::forward`].
+    pub fn forward_gated(gate: &Self, up: &Self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        assert_eq!([gate.rows, gate.columns], [up.rows, up.columns], "the shapes of gate and up");
+        assert_eq!(x.dims()[1], gate.columns, "activations of a {}x{} weight", gate.rows, gate.columns);
+        let ([gate], [up]) = (&gate.parts[..], &up.parts[..]) else {
+            return gated(gate.forward(x.clone()), up.forward(x), activation);
+        };
+        let (gate, up) = (gate.packed.clone(), up.packed.clone());
+        Tensor::from_dispatch(<Dispatch as KernelOps>::linear_gated(x.into_dispatch(), gate, up, activation))
+    }
+
+    /// `sum + x · Wᵀ`: [`Self::forward`] and a sum, to the bit, as one operation. `[m, columns] → [m, rows]`.
+    ///
+    /// # Panics
+    /// When `sum` has another shape than the product, and as [`Self::forward`].
+    pub fn add_forward(&self, sum: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
+        assert_eq!(x.dims()[1], self.columns, "activations of a {}x{} weight", self.rows, self.columns);
+        assert_eq!(sum.dims(), [x.dims()[0], self.rows], "what the product is added to");
+        let [part] = &self.parts[..] else { return sum + self.forward(x) };
+        Tensor::from_dispatch(<Dispatch as KernelOps>::add_linear(sum.into_dispatch(), x.into_dispatch(), part.packed.clone()))
+    }
+
     /// The rows with these ids, dequantized: `[ids.len(), columns]`, f32. For token embeddings, tied or not.
     ///
     /// # Panics
     /// When an id is not below [`Self::rows`]: the engine checks tokens before they come here.
     pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
-        let device = self.parts[0].codes.device();
+        let device = &self.parts[0].device;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.rows) {
             panic!("token {id} of an embedding with {} rows", self.rows);
         }
         if let [part] = &self.parts[..] {
-            return part.embed(indices(ids, &device));
+            return part.embed(indices(ids, device));
         }
         // Runs of ids that are in the same part.
-        let part_rows = self.parts[0].shape.rows;
+        let part_rows = self.parts[0].rows;
         let part_of = |id: &u32| *id as usize / part_rows;
         let runs = ids.chunk_by(|a, b| part_of(a) == part_of(b)).map(|run| {
             let part = part_of(&run[0]);
             let within: Vec<u32> = run.iter().map(|id| id - (part * part_rows) as u32).collect();
-            self.parts[part].embed(indices(&within, &device))
+            self.parts[part].embed(indices(&within, device))
         });
         Tensor::cat(runs.collect(), 0)
     }

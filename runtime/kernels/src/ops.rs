@@ -8,38 +8,42 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::{KvCache, KvType, Step, cache::columns, experts::ExpertRange, linear::PackedShape};
+use crate::{KvCache, KvType, Step, cache::columns, experts::ExpertRange, linear::Packed};
 
 /// What a backend implements: `flex.rs` for the CPU, `cube.rs` for GPUs.
 #[backend_extension(Flex, Cube: cfg(feature = "wgpu"))]
 pub(crate) trait KernelOps: Backend {
     /// `[m, columns] → [m, rows]`.
-    fn linear(
+    fn linear(x: FloatTensor<Self>, #[extension_type] weight: Packed<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::Linear::forward_three`].
+    fn linear_three(
         x: FloatTensor<Self>,
-        codes: IntTensor<Self>,
-        scales: IntTensor<Self>,
-        factors: IntTensor<Self>,
-        shape: PackedShape,
+        #[extension_type] a: Packed<Self>,
+        #[extension_type] b: Packed<Self>,
+        #[extension_type] c: Packed<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`crate::Linear::forward_gated`].
+    fn linear_gated(
+        x: FloatTensor<Self>,
+        #[extension_type] gate: Packed<Self>,
+        #[extension_type] up: Packed<Self>,
+        activation: Activation,
     ) -> FloatTensor<Self>;
 
+    /// See [`crate::Linear::add_forward`]. `sum` is moved in and out, so that the CPU adds in place.
+    fn add_linear(sum: FloatTensor<Self>, x: FloatTensor<Self>, #[extension_type] weight: Packed<Self>) -> FloatTensor<Self>;
+
     /// `ids: [n] → [n, columns]`.
-    fn embed(
-        ids: IntTensor<Self>,
-        codes: IntTensor<Self>,
-        scales: IntTensor<Self>,
-        factors: IntTensor<Self>,
-        shape: PackedShape,
-    ) -> FloatTensor<Self>;
+    fn embed(ids: IntTensor<Self>, #[extension_type] weight: Packed<Self>) -> FloatTensor<Self>;
 
     /// `[m, columns] → [ids, rows]`, where row `i` of the result is row `i · m / ids` of `x` through expert `ids[i]`, and zero for an expert that is not in the range.
     fn experts(
         x: FloatTensor<Self>,
         ids: IntTensor<Self>,
-        codes: IntTensor<Self>,
-        scales: IntTensor<Self>,
-        factors: IntTensor<Self>,
+        #[extension_type] weight: Packed<Self>,
         experts: ExpertRange,
-        shape: PackedShape,
     ) -> FloatTensor<Self>;
 
     /// `[m, experts] → [m, used]`, ids and weights; see [`crate::Routes`].

@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Random, bits, dequantized, on_every_target, tensor, values, weight};
-use hearth_kernels::{Linear, WeightError, WeightType, set_threads};
+use hearth_kernels::{Activation, Linear, WeightError, WeightType, gated, set_threads};
 
 /// Shapes with rows that fill no tile, one tile, and not the last one, each at least two blocks wide.
 fn shapes(ty: WeightType) -> Vec<(usize, usize)> {
@@ -101,6 +101,64 @@ fn a_row_does_not_depend_on_its_company_nor_on_target_or_threads() {
         });
     }
     set_threads(0);
+}
+
+#[test]
+fn several_weights_in_one_operation_are_the_same_to_the_bit() {
+    // Types that quantize activations alike and otherwise or not at all, with and without minimums; rows that fill no last tile; the second group has work for threads.
+    let types = [
+        [WeightType::Q4_1, WeightType::Q4_1, WeightType::Q4_1],
+        [WeightType::Q4K, WeightType::Q8_0, WeightType::Q6K],
+        [WeightType::F16, WeightType::Q5_0, WeightType::F32],
+    ];
+    for (types, rows) in types.into_iter().flat_map(|types| [[37, 16, 5], [531, 200, 45]].map(|rows| (types, rows))) {
+        let columns = 512;
+        let [a, b, c] = std::array::from_fn(|i| make(types[i], rows[i], columns, i as u64).0);
+        let up = make(types[1], rows[0], columns, 7).0;
+        let x = Random::new(31).floats(9 * columns);
+        let base = Random::new(32).floats(9 * rows[0]);
+        on_every_target(|target| {
+            for (threads, m) in [1, 2, 3].into_iter().flat_map(|threads| [1, 2, 5, 9].map(|m| (threads, m))) {
+                set_threads(threads);
+                let of = format!("{types:?} {rows:?} on {target:?} with {threads} threads and {m} rows");
+                let x = || tensor(&x[..m * columns], columns);
+                let base = || tensor(&base[..m * rows[0]], rows[0]);
+                for (got, alone) in Linear::forward_three([&a, &b, &c], x()).into_iter().zip([&a, &b, &c]) {
+                    assert_eq!(got.dims(), [m, alone.rows()]);
+                    assert!(bits(&values(got)) == bits(&values(alone.forward(x()))), "three of {of}");
+                }
+                for activation in [Activation::Silu, Activation::GeluTanh] {
+                    let got = Linear::forward_gated(&a, &up, x(), activation);
+                    assert!(
+                        bits(&values(got)) == bits(&values(gated(a.forward(x()), up.forward(x()), activation))),
+                        "{activation:?} of {of}"
+                    );
+                }
+                let (kept, got) = (base(), a.add_forward(base(), x()));
+                assert!(bits(&values(got)) == bits(&values(kept + a.forward(x()))), "sum of {of}");
+            }
+        });
+    }
+    set_threads(0);
+}
+
+#[test]
+fn what_is_added_to_is_copied_where_it_is_shared() {
+    let (linear, _) = make(WeightType::Q8_0, 20, 64, 1);
+    let (x, base) = (Random::new(2).floats(64), Random::new(3).floats(20));
+    let shared = tensor(&base, 20);
+    linear.add_forward(shared.clone(), tensor(&x, 64));
+    assert_eq!(values(shared), base);
+    let gate = tensor(&base, 20);
+    gated(gate.clone(), tensor(&base, 20), Activation::Silu);
+    assert_eq!(values(gate), base);
+}
+
+#[test]
+#[should_panic(expected = "what the product is added to")]
+fn a_sum_of_another_shape_is_refused() {
+    let (linear, _) = make(WeightType::Q8_0, 20, 64, 1);
+    linear.add_forward(tensor(&[0.0; 16], 16), tensor(&[0.0; 64], 64));
 }
 
 #[test]

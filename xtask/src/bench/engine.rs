@@ -14,10 +14,14 @@ type Measure = fn(&Bench, &mut Results) -> anyhow::Result<()>;
 pub(super) const ROWS: [(&str, Measure); 5] =
     [("prefill", prefill), ("decode", decode), ("bandwidth", bandwidth), ("batch", batch), ("busy", busy)];
 
+/// Pairs of a row.
+const PAIRS: usize = 3;
 /// Tokens of a prompt, and tokens decoded, as llama-bench's defaults are.
 const PROMPT: usize = 512;
 const GENERATE: usize = 128;
+/// Sequences together. The first [`EACH_PAIR`] are measured in every pair; the others, which take the longest and have no target, in the first.
 const BATCHES: [usize; 6] = [1, 2, 4, 8, 16, 32];
+const EACH_PAIR: usize = 4;
 
 impl Bench {
     fn subjects(&self) -> impl Iterator<Item = (&Model, usize)> {
@@ -50,7 +54,7 @@ impl Bench {
         results.flash.push((flash.to_owned(), row.name.clone()));
         row.peer.extend(first);
         row.ours.push(self.ours_rate(model, threads, sizes)?);
-        let pairs = self.pairs(5) - 1;
+        let pairs = self.pairs(PAIRS) - 1;
         let peer = || self.peer.rate(&model.path, threads, flash, sizes);
         self.alternate(pairs, &mut row, peer, || self.ours_rate(model, threads, sizes))?;
         results.rows.push(row);
@@ -104,30 +108,30 @@ fn bandwidth(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
 }
 
 fn batch(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
-    let (prompt, generate) = if bench.quick { (32, 32) } else { (128, 128) };
+    let (prompt, generate) = if bench.quick { (32, 32) } else { (64, 64) };
     for (model, threads) in bench.subjects() {
-        let list: Vec<String> = BATCHES.iter().map(ToString::to_string).collect();
-        let ours = || -> anyhow::Result<Vec<f64>> {
+        let ours = |batches: &[usize]| -> anyhow::Result<Vec<f64>> {
+            let list: Vec<String> = batches.iter().map(ToString::to_string).collect();
             let sizes = [("--generate", generate.to_string()), ("--batch", list.join(",")), ("--batch-prompt", prompt.to_string())];
             let report = bench.ours.model(&model.path, threads, &sizes)?;
-            BATCHES.iter().map(|sequences| figure(&report, "batch", &[("sequences", *sequences)])).collect()
+            batches.iter().map(|sequences| figure(&report, "batch", &[("sequences", *sequences)])).collect()
         };
-        let peer = |flash| bench.peer.batches(&model.path, threads, flash, (prompt, generate), &BATCHES);
         let title = format!("{}, {}", model.name, counted(threads));
-        eprintln!("decode of {generate} together, {title}");
-        let (flash, first) = best_flash(peer)?;
+        eprintln!("decode of {generate} together, {title}, llama.cpp with flash attention on and off");
+        let (flash, _) = best_flash(|flash| bench.peer.batches(&model.path, threads, flash, (prompt, 16), &[8]))?;
         results.flash.push((flash.to_owned(), format!("decode together, {title}")));
-        let mut pairs = vec![(first, ours()?)];
-        for pair in 1..bench.pairs(3) {
-            eprintln!("decode of {generate} together, {title}, pair {}", pair + 1);
-            pairs.push((peer(flash)?, ours()?));
+        let mut pairs = Vec::new();
+        for pair in 1..=bench.pairs(PAIRS) {
+            eprintln!("decode of {generate} together, {title}, pair {pair}");
+            let batches = if pair == 1 { &BATCHES[..] } else { &BATCHES[..EACH_PAIR] };
+            pairs.push((bench.peer.batches(&model.path, threads, flash, (prompt, generate), batches)?, ours(batches)?));
         }
         for (at, &sequences) in BATCHES.iter().enumerate() {
             let target = if sequences == 8 { Target::RatioAtLeast(3.0) } else { Target::None };
             let name = format!("decode of {generate} after {prompt}, {sequences} together, {title}");
             let mut row = Row::new(Section::Engines, name, Unit::TokensPerSecond, target).on(Plot::Batch, title.clone(), sequences);
-            row.peer = pairs.iter().map(|(peer, _)| peer[at]).collect();
-            row.ours = pairs.iter().map(|(_, ours)| ours[at]).collect();
+            row.peer = pairs.iter().filter_map(|(peer, _)| peer.get(at).copied()).collect();
+            row.ours = pairs.iter().filter_map(|(_, ours)| ours.get(at).copied()).collect();
             results.rows.push(row);
         }
     }
@@ -137,7 +141,7 @@ fn batch(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
 /// Decoding while this process keeps all cores busy, as a share of decoding alone.
 fn busy(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
     let threads = bench.most_threads();
-    let sizes = (0, if bench.quick { 32 } else { GENERATE }, 0);
+    let sizes = (0, if bench.quick { 32 } else { GENERATE / 2 }, 0);
     for model in &bench.models {
         let title = format!("decode beside a busy process by decode alone, {}, {}", model.name, counted(threads));
         let (flash, _) = best_flash(|flash| Ok(vec![bench.peer.rate(&model.path, threads, flash, sizes)?]))?;
@@ -148,7 +152,7 @@ fn busy(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
             Ok(machine::beside_busy_cores(rate)? / alone)
         };
         let peer = || share(&|| bench.peer.rate(&model.path, threads, flash, sizes));
-        bench.alternate(bench.pairs(5), &mut row, peer, || share(&|| bench.ours_rate(model, threads, sizes)))?;
+        bench.alternate(bench.pairs(PAIRS), &mut row, peer, || share(&|| bench.ours_rate(model, threads, sizes)))?;
         eprintln!("{}: llama.cpp {:.2}, Hearth {:.2}", row.name, median(&row.peer), median(&row.ours));
         results.rows.push(row);
     }

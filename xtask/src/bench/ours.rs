@@ -58,7 +58,8 @@ impl Ours {
     /// Runs `hearth bench` once on a model's file with these sizes; what is not named is left out.
     pub(super) fn model(&self, model: &Path, threads: usize, sizes: &[(&str, String)]) -> anyhow::Result<Value> {
         let mut command = Command::new(self.binary("hearth"));
-        command.args(["bench", "--json", "--no-start", "--repeat", "1", "--device", "cpu", "--threads", &threads.to_string(), "--file"]);
+        command.args(["bench", "--json", "--no-start", "--no-tensors", "--repeat", "1", "--device", "cpu"]);
+        command.args(["--threads", &threads.to_string(), "--file"]);
         command.arg(model);
         for (size, default) in [("--prompt", "0"), ("--generate", "0"), ("--depth", "0"), ("--batch", "0")] {
             let value = sizes.iter().find(|(name, _)| *name == size).map_or(default, |(_, value)| value);

@@ -92,7 +92,7 @@ const METHOD: &str = "## How it is measured
 - Prefill and decode are llama-bench's pp and tg on random tokens, without tokenizing. llama.cpp is given flash attention on or off, whichever is
   faster for it in the row's first pair; llama-server, whichever decodes eight sequences faster.
 - Hearth's decoding goes through its generate mode and so has greedy sampling in it; llama-bench samples nothing.
-- Decode together is llama-batched-bench's S_TG: tokens a second of all sequences.
+- Decode together is llama-batched-bench's S_TG: tokens a second of all sequences. llama.cpp is given the flash attention that decodes eight sequences faster.
 - The share of the memory's bandwidth takes the size of the GGUF file as the bytes that a token reads (both models tie their output to their embedding). Where the weights fit
   the caches it can exceed 100 %.
 - A start is seen from outside: from starting the process until `/health` answers 200, and until a request for one token is answered. Cold is after the system was asked to

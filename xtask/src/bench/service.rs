@@ -65,7 +65,7 @@ fn start(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
                 let server = Server::start(bench, kind, model, shape)?;
                 Ok((server.ready.as_secs_f64() * 1e3, server.first_token()?.as_secs_f64() * 1e3))
             };
-            let pairs = bench.pairs(5);
+            let pairs = bench.pairs(3);
             for pair in 1..=pairs {
                 eprintln!("{state} starts, {}, pair {pair} of {pairs}", model.name);
                 let [peer, native, wasm] = [measure(Kind::Peer)?, measure(Kind::Native)?, measure(Kind::Wasm)?];
@@ -126,7 +126,7 @@ fn second_turn(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
 
 /// Many clients at once, on all three servers in turns.
 fn http(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
-    let (prompt, answer) = if bench.quick { (32, 16) } else { (128, 64) };
+    let (prompt, answer) = if bench.quick { (32, 16) } else { (64, 32) };
     let clients: &[usize] = if bench.quick { &[1, 8, 50] } else { &[1, 8, 50, 200] };
     for model in bench.served() {
         let shape = Shape { sequences: 32, ..bench.single(results, model, 1024)? };

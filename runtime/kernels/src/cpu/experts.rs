@@ -1,19 +1,19 @@
 //! A mixture of experts: the choice for each row, the product of the rows with their experts' weights, and the mixture of the results.
 
 use super::{
-    gemm::{self, Place, Span},
     math::exp,
     pool,
+    product::{self, Place, Span, Weight},
     tile::ROWS,
 };
-use crate::{experts::ExpertRange, linear::PackedShape};
+use crate::experts::ExpertRange;
 
 /// Below this many elements a job is not worth other threads.
 const SMALL: usize = 1 << 14;
 
 /// See [`crate::ops::KernelOps::experts`]. The rows are sorted by expert, so that each expert's tiles are read once for all of its rows.
-pub(crate) fn products(shape: PackedShape, tiles: &[u8], experts: ExpertRange, x: &[f32], ids: &[i32]) -> Vec<f32> {
-    let PackedShape { ty, rows, columns, .. } = shape;
+pub(crate) fn products(weight: Weight<'_>, experts: ExpertRange, x: &[f32], ids: &[i32]) -> Vec<f32> {
+    let Weight { rows, columns, .. } = weight;
     if ids.is_empty() {
         return Vec::new();
     }
@@ -29,7 +29,7 @@ pub(crate) fn products(shape: PackedShape, tiles: &[u8], experts: ExpertRange, x
         .chunk_by(|a, b| ids[a.to] == ids[b.to])
         .map(|places| Span { tile: ids[places[0].to] as usize * rows.div_ceil(ROWS), places })
         .collect();
-    gemm::products(ty, tiles, rows, columns, x, &spans)
+    product::spans(weight, x, &spans)
 }
 
 /// See [`crate::Routes::new`].

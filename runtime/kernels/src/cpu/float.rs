@@ -4,42 +4,38 @@
 
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use super::{
-    gemm::{Place, Span, drive, store},
-    pool::Shared,
+    product::{Input, Job, Span, TileKernel},
     simd::{Kernel, Simd},
     target,
-    tile::{self, ROWS},
+    tile::ROWS,
 };
 use crate::WeightType;
 
-/// See [`super::gemm::products`]; for weights of type F32, F16 or BF16.
-pub(super) fn float(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32], spans: &[Span<'_>]) -> Vec<f32> {
-    let tile_len = tile::tile_bytes(ty, columns);
-    let kernel = |span: Span<'_>, tile: usize, tile_end: usize, out: Shared<f32>| {
-        let it = Tiles { tiles: &tiles[span.tile * tile_len..], tile_len, tile, tile_end, x, columns, places: span.places, out, rows };
-        // SAFETY: the tiles are within `tiles` and the places within `x` by the assertions in `drive`; each call writes its own columns of `out`.
-        unsafe {
-            match ty {
-                WeightType::F32 => target::run(Typed::<0>(it)),
-                WeightType::F16 => target::run(Typed::<1>(it)),
-                _ => target::run(Typed::<2>(it)),
-            }
-        }
-    };
-    drive(tiles, tile_len, (rows, columns), x.len() / columns, spans, &kernel)
+/// The kernel of a type of floating-point numbers.
+pub(super) fn kernel(ty: WeightType) -> TileKernel {
+    match ty {
+        WeightType::F32 => tiles::<0>,
+        WeightType::F16 => tiles::<1>,
+        WeightType::BF16 => tiles::<2>,
+        _ => unreachable!("{ty:?} is quantized"),
+    }
+}
+
+/// See [`TileKernel`].
+unsafe fn tiles<const T: u8>(job: &Job<'_>, span: Span<'_>, tiles: Range<usize>) {
+    let Input::Floats(x) = job.input else { unreachable!("a weight of floats has activations of floats") };
+    // SAFETY: the caller's promises.
+    unsafe { target::run(Typed::<T>(Tiles { job, x, span, tiles })) }
 }
 
 struct Tiles<'a> {
-    tiles: &'a [u8],
-    tile_len: usize,
-    tile: usize,
-    tile_end: usize,
+    job: &'a Job<'a>,
     x: &'a [f32],
-    columns: usize,
-    places: &'a [Place],
-    out: Shared<f32>,
-    rows: usize,
+    span: Span<'a>,
+    tiles: Range<usize>,
 }
 
 /// 0: f32, 1: f16, 2: bf16.
@@ -48,7 +44,7 @@ struct Typed<'a, const T: u8>(Tiles<'a>);
 impl<const T: u8> Kernel for Typed<'_, T> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let m = self.0.places.len();
+        let m = self.0.span.places.len();
         let mut row = 0;
         while row < m {
             // SAFETY: the places are within `x`; the tiles and columns of the output are the maker's promise.
@@ -85,11 +81,11 @@ impl<const T: u8> Typed<'_, T> {
         let it = &self.0;
         // SAFETY: the tiles are within `tiles`, each of `columns` times 16 elements, and the rows within `x`.
         unsafe {
-            let x: [*const f32; M] = std::array::from_fn(|m| it.x.as_ptr().add(it.places[row + m].from * it.columns));
-            for tile in it.tile..it.tile_end {
-                let p = it.tiles.as_ptr().add(tile * it.tile_len);
+            let x: [*const f32; M] = std::array::from_fn(|m| it.x.as_ptr().add(it.span.places[row + m].from * it.job.columns));
+            for tile in it.tiles.clone() {
+                let p = it.job.tile(it.span, tile);
                 let mut sums = [[S::splat(0.0); 4]; M];
-                let whole = it.columns / 4 * 4;
+                let whole = it.job.columns / 4 * 4;
                 for c in (0..whole).step_by(4) {
                     for i in 0..4 {
                         let w = Self::load::<S>(p.add((c + i) * ROWS * Self::SIZE));
@@ -98,14 +94,14 @@ impl<const T: u8> Typed<'_, T> {
                         }
                     }
                 }
-                for c in whole..it.columns {
+                for c in whole..it.job.columns {
                     let w = Self::load::<S>(p.add(c * ROWS * Self::SIZE));
                     for m in 0..M {
                         sums[m][c - whole] = S::add(sums[m][c - whole], S::mul(w, S::splat(*x[m].add(c))));
                     }
                 }
                 for (m, s) in sums.iter().enumerate() {
-                    store::<S>(it.out, it.rows, it.places[row + m].to, tile, S::add(S::add(s[0], s[1]), S::add(s[2], s[3])));
+                    it.job.store::<S>(it.span.places[row + m].to, tile, S::add(S::add(s[0], s[1]), S::add(s[2], s[3])));
                 }
             }
         }

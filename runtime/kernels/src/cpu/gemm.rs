@@ -5,57 +5,16 @@
 
 #![allow(unsafe_code)]
 
+use std::{marker::PhantomData, ops::Range};
+
 use super::{
-    float,
-    pool::{self, Shared},
+    product::{Input, Job, Span, TileKernel},
     quantize::Activations,
     simd::{Kernel, Simd},
     target,
-    tile::{self, Format, Payload, ROWS},
+    tile::{Format, Payload},
 };
 use crate::WeightType;
-
-/// Bytes of weights that a thread runs all rows over before it goes on: they stay in its second-level cache.
-const CHUNK: usize = 256 << 10;
-
-/// A row of activations, and the row of results that its product is.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) from: usize,
-    pub(crate) to: usize,
-}
-
-/// The rows that go through one weight.
-#[derive(Clone, Copy)]
-pub(crate) struct Span<'a> {
-    /// Tiles before the weight's first: weights of one shape may be stacked.
-    pub(crate) tile: usize,
-    pub(crate) places: &'a [Place],
-}
-
-/// `x · Wᵀ` for `x: [m, columns]` and the tiles of `W: [rows, columns]`: `[m, rows]`.
-pub(crate) fn product(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32]) -> Vec<f32> {
-    let places: Vec<Place> = (0..x.len() / columns).map(|row| Place { from: row, to: row }).collect();
-    products(ty, tiles, rows, columns, x, &[Span { tile: 0, places: &places }])
-}
-
-/// The rows of each of `spans` times its weight `W: [rows, columns]`: a row of results for each place, `[places, rows]`. The places' `to` are each number below their
-/// count once.
-pub(crate) fn products(ty: WeightType, tiles: &[u8], rows: usize, columns: usize, x: &[f32], spans: &[Span<'_>]) -> Vec<f32> {
-    match ty {
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => float::float(ty, tiles, rows, columns, x, spans),
-        WeightType::Q4_0 => typed::<Q4_0>(tiles, rows, columns, x, spans),
-        WeightType::Q4_1 => typed::<Q4_1>(tiles, rows, columns, x, spans),
-        WeightType::Q5_0 => typed::<Q5_0>(tiles, rows, columns, x, spans),
-        WeightType::Q5_1 => typed::<Q5_1>(tiles, rows, columns, x, spans),
-        WeightType::Q8_0 => typed::<Q8_0>(tiles, rows, columns, x, spans),
-        WeightType::Q2K => typed::<Q2K>(tiles, rows, columns, x, spans),
-        WeightType::Q3K => typed::<Q3K>(tiles, rows, columns, x, spans),
-        WeightType::Q4K => typed::<Q4K>(tiles, rows, columns, x, spans),
-        WeightType::Q5K => typed::<Q5K>(tiles, rows, columns, x, spans),
-        WeightType::Q6K => typed::<Q6K>(tiles, rows, columns, x, spans),
-    }
-}
 
 /// A quantized type known to the compiler, so that a kernel is made for it.
 trait Quantized {
@@ -78,116 +37,43 @@ macro_rules! types {
 }
 types!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K);
 
-fn typed<Q: Quantized>(tiles: &[u8], rows: usize, columns: usize, x: &[f32], spans: &[Span<'_>]) -> Vec<f32> {
-    let tile_len = tile::tile_bytes(Q::TYPE, columns);
-    let activations = Activations::new(x, columns, Q::FORMAT);
-    let kernel = |span: Span<'_>, tile: usize, tile_end: usize, out: Shared<f32>| {
-        // SAFETY: the tiles are within `tiles` and the places within the activations by the assertions in `drive`; each call writes its own columns of `out`.
-        unsafe {
-            target::run(Tiles::<Q> {
-                tiles: &tiles[span.tile * tile_len..],
-                tile_len,
-                tile,
-                tile_end,
-                activations: &activations,
-                places: span.places,
-                out,
-                rows,
-                quantized: std::marker::PhantomData,
-            })
-        }
-    };
-    drive(tiles, tile_len, (rows, columns), x.len() / columns, spans, &kernel)
+/// The kernel of a quantized type.
+pub(super) fn kernel(ty: WeightType) -> TileKernel {
+    match ty {
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => unreachable!("{ty:?} is not quantized"),
+        WeightType::Q4_0 => tiles::<Q4_0>,
+        WeightType::Q4_1 => tiles::<Q4_1>,
+        WeightType::Q5_0 => tiles::<Q5_0>,
+        WeightType::Q5_1 => tiles::<Q5_1>,
+        WeightType::Q8_0 => tiles::<Q8_0>,
+        WeightType::Q2K => tiles::<Q2K>,
+        WeightType::Q3K => tiles::<Q3K>,
+        WeightType::Q4K => tiles::<Q4K>,
+        WeightType::Q5K => tiles::<Q5K>,
+        WeightType::Q6K => tiles::<Q6K>,
+    }
 }
 
-/// A span, the range of its tiles from and to, and where the results go.
-pub(super) type TileKernel<'a> = dyn Fn(Span<'_>, usize, usize, Shared<f32>) + Sync + 'a;
-
-/// Cuts the tiles of each span's weight into tasks and gives `kernel` the span and the range of tiles of each. `m` is the number of rows of activations.
-pub(super) fn drive(
-    tiles: &[u8],
-    tile_len: usize,
-    (rows, columns): (usize, usize),
-    m: usize,
-    spans: &[Span<'_>],
-    kernel: &TileKernel<'_>,
-) -> Vec<f32> {
-    let count = rows.div_ceil(ROWS);
-    let places = spans.iter().map(|span| span.places.len()).sum::<usize>();
-    let mut written = vec![false; places];
-    for span in spans {
-        let need = (span.tile + count) * tile_len;
-        assert!(
-            tiles.len() >= need,
-            "{} bytes of {rows}x{columns} weights are less than the {need} up to tile {}",
-            tiles.len(),
-            span.tile + count
-        );
-        for place in span.places {
-            assert!(
-                place.from < m && !std::mem::replace(&mut written[place.to], true),
-                "row {} of {m} to row {} of {places}",
-                place.from,
-                place.to
-            );
-        }
-    }
-    let mut out: Vec<f32> = Vec::with_capacity(places * rows);
-    let shared = Shared(out.as_mut_ptr());
-    let threads = pool::threads();
-    let all_in_cache = (CHUNK / tile_len.max(1)).max(1);
-    if threads == 1 || rows * columns * places < 1 << 17 {
-        for span in spans {
-            for tile in (0..count).step_by(all_in_cache) {
-                kernel(*span, tile, count.min(tile + all_in_cache), shared);
-            }
-        }
-    } else {
-        let per_task = all_in_cache.clamp(1, (count * spans.len()).div_ceil(threads * 4));
-        let tasks = count.div_ceil(per_task);
-        pool::run(spans.len() * tasks, &|task| {
-            let tile = task % tasks * per_task;
-            kernel(spans[task / tasks], tile, count.min(tile + per_task), shared);
-        });
-    }
-    // SAFETY: each row of results is a place's, as the assertions above have seen, and the kernel wrote every place's columns of every tile.
-    unsafe { out.set_len(places * rows) };
-    out
-}
-
-/// Writes 16 results of row `m` from column `16 tile`, or as many as the weight has rows.
-#[inline(always)]
-pub(super) unsafe fn store<S: Simd>(out: Shared<f32>, rows: usize, m: usize, tile: usize, v: S::F) {
-    // SAFETY: the caller's: `out` has a row `m` of `rows` columns, and this tile's are its own.
-    unsafe {
-        let p = out.at(m * rows + tile * ROWS);
-        if (tile + 1) * ROWS <= rows {
-            S::store(p, v);
-        } else {
-            let mut last = [0.0; ROWS];
-            S::store(last.as_mut_ptr(), v);
-            std::ptr::copy_nonoverlapping(last.as_ptr(), p, rows - tile * ROWS);
-        }
-    }
+/// See [`TileKernel`].
+unsafe fn tiles<Q: Quantized>(job: &Job<'_>, span: Span<'_>, tiles: Range<usize>) {
+    let Input::Quantized(activations) = job.input else { unreachable!("a quantized weight has quantized activations") };
+    // SAFETY: the caller's promises.
+    unsafe { target::run(Tiles::<Q> { job, activations, span, tiles, quantized: PhantomData }) }
 }
 
 /// All rows of activations times a range of tiles.
 struct Tiles<'a, Q> {
-    tiles: &'a [u8],
-    tile_len: usize,
-    tile: usize,
-    tile_end: usize,
+    job: &'a Job<'a>,
     activations: &'a Activations,
-    places: &'a [Place],
-    out: Shared<f32>,
-    rows: usize,
-    quantized: std::marker::PhantomData<Q>,
+    span: Span<'a>,
+    tiles: Range<usize>,
+    quantized: PhantomData<Q>,
 }
 
 impl<Q: Quantized> Kernel for Tiles<'_, Q> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let m = self.places.len();
+        let m = self.span.places.len();
         let mut row = 0;
         while row < m {
             // SAFETY: the places are within the activations; the tiles and columns of the output are the maker's promise.
@@ -210,12 +96,12 @@ impl<Q: Quantized> Tiles<'_, Q> {
         if M > S::ROWS {
             unreachable!("more rows than the target takes");
         }
-        for tile in self.tile..self.tile_end {
-            // SAFETY: the tile is within `tiles`.
+        for tile in self.tiles.clone() {
+            // SAFETY: the tile is within the weight's.
             unsafe {
-                let sums = self.one::<S, M>(self.tiles.as_ptr().add(tile * self.tile_len), row);
+                let sums = self.one::<S, M>(self.job.tile(self.span, tile), row);
                 for (m, &sum) in sums.iter().enumerate() {
-                    store::<S>(self.out, self.rows, self.places[row + m].to, tile, sum);
+                    self.job.store::<S>(self.span.places[row + m].to, tile, sum);
                 }
             }
         }
@@ -231,7 +117,7 @@ impl<Q: Quantized> Tiles<'_, Q> {
         // SAFETY: `p` walks over the whole tile, as `Format` lays it out, and the activations' vectors have the lengths that `Activations` states.
         unsafe {
             let mut sums = [S::splat(0.0); M];
-            let from: [usize; M] = std::array::from_fn(|m| self.places[row + m].from);
+            let from: [usize; M] = std::array::from_fn(|m| self.span.places[row + m].from);
             let codes: [*const i8; M] = from.map(|from| a.codes.as_ptr().add(from * a.columns));
             let scales: [*const f32; M] = from.map(|from| a.scales.as_ptr().add(from * a.columns / 32));
             let starts: [*const i32; M] = from.map(|from| a.starts.as_ptr().add(from * a.columns / a.group));

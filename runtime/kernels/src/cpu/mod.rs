@@ -15,13 +15,14 @@ mod avx512;
 pub(crate) mod experts;
 mod float;
 pub(crate) mod gated;
-pub(crate) mod gemm;
+mod gemm;
 mod kv;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod norm;
 pub(crate) mod pool;
+pub(crate) mod product;
 mod quantize;
 pub(crate) mod rope;
 mod scalar;

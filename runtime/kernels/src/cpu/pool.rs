@@ -8,6 +8,7 @@
 
 use std::{
     cell::UnsafeCell,
+    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Condvar, Mutex, PoisonError,
@@ -30,15 +31,27 @@ const JOB: u64 = 1 << 17;
 
 type Task<'a> = dyn Fn(usize) + Sync + 'a;
 
+/// Alone in its cache lines (two, as processors fetch them in pairs): waiting threads read the state while others count tasks.
+#[repr(align(128))]
+struct Line<T>(T);
+
+impl<T> Deref for Line<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 struct Pool {
     /// Threads wanted, the caller's included; 0 until decided.
     wanted: AtomicUsize,
     /// The thread that runs a job holds this; in it: how many threads have been started.
     started: Mutex<usize>,
-    state: AtomicU64,
+    state: Line<AtomicU64>,
     job: UnsafeCell<Option<&'static Task<'static>>>,
     tasks: AtomicUsize,
-    next: AtomicUsize,
+    next: Line<AtomicUsize>,
     panicked: AtomicBool,
     parked: AtomicUsize,
     park: Mutex<()>,
@@ -52,10 +65,10 @@ unsafe impl Sync for Pool {}
 static POOL: Pool = Pool {
     wanted: AtomicUsize::new(0),
     started: Mutex::new(0),
-    state: AtomicU64::new(0),
+    state: Line(AtomicU64::new(0)),
     job: UnsafeCell::new(None),
     tasks: AtomicUsize::new(0),
-    next: AtomicUsize::new(0),
+    next: Line(AtomicUsize::new(0)),
     panicked: AtomicBool::new(false),
     parked: AtomicUsize::new(0),
     park: Mutex::new(()),

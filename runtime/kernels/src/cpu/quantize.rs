@@ -21,9 +21,15 @@ pub(super) struct Activations {
     pub(super) sums: Vec<f32>,
     pub(super) columns: usize,
     pub(super) group: usize,
+    offset: i32,
 }
 
 impl Activations {
+    /// Whether they are what [`Self::new`] makes for `format`.
+    pub(super) fn fit(&self, format: Format) -> bool {
+        (self.group, self.offset, self.sums.is_empty()) == (format.group, format.offset, !format.mins || self.codes.is_empty())
+    }
+
     /// Quantizes `x: [rows, columns]`.
     pub(super) fn new(x: &[f32], columns: usize, format: Format) -> Self {
         let (rows, groups) = (x.len() / columns, columns / format.group);
@@ -34,6 +40,7 @@ impl Activations {
             sums: vec![0.0; if format.mins { rows * groups } else { 0 }],
             columns,
             group: format.group,
+            offset: format.offset,
         };
         let codes = pool::Shared(it.codes.as_mut_ptr());
         let scales = pool::Shared(it.scales.as_mut_ptr());
@@ -56,7 +63,7 @@ impl Activations {
                 });
             }
         };
-        if x.len() >= 1 << 15 {
+        if rows > 1 && x.len() >= 1 << 12 {
             pool::run(rows, &row)
         } else {
             (0..rows).for_each(row)
@@ -86,7 +93,13 @@ impl Kernel for Quantize<'_> {
             for i in 0..16 {
                 lanes[i] = x[i].abs().max(x[i + 16].abs());
             }
-            let max = lanes.iter().fold(0.0f32, |max, &v| max.max(v));
+            // Halves onto halves: one after another would be fifteen steps that wait for each other.
+            for half in [8, 4, 2, 1] {
+                for i in 0..half {
+                    lanes[i] = lanes[i].max(lanes[i + half]);
+                }
+            }
+            let max = lanes[0].max(0.0);
             *scale = max / 127.0;
             let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
             let mut integers = [0i32; 32];

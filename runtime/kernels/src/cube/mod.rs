@@ -10,7 +10,10 @@ mod experts;
 mod format;
 mod linear;
 
-use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{
+    ops::FloatTensorOps,
+    tensor::{FloatTensor, IntTensor},
+};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 
 pub(crate) use format::{max_rows, pack};
@@ -18,7 +21,7 @@ pub(crate) use format::{max_rows, pack};
 use crate::{
     KvType,
     experts::ExpertRange,
-    linear::PackedShape,
+    linear::{Packed, PackedShape},
     ops::{Activation, AttentionShape, KernelOps, RopeStyle},
 };
 
@@ -35,37 +38,43 @@ fn grid(cubes: usize) -> (u32, u32) {
     (cubes.div_ceil(deep) as u32, deep as u32)
 }
 
+/// A weight's codes, scales and factors.
+fn planes(weight: Packed<CubeBackend>) -> ([CubeTensor; 3], PackedShape) {
+    let Packed::Planes { codes, scales, factors, shape } = weight else { unreachable!("a GPU's weights are in planes") };
+    ([codes, scales, factors], shape)
+}
+
 impl KernelOps for CubeBackend {
-    fn linear(
-        x: FloatTensor<Self>,
-        codes: IntTensor<Self>,
-        scales: IntTensor<Self>,
-        factors: IntTensor<Self>,
-        shape: PackedShape,
-    ) -> FloatTensor<Self> {
-        linear::linear(x, [codes, scales, factors], shape)
+    fn linear(x: FloatTensor<Self>, weight: Packed<Self>) -> FloatTensor<Self> {
+        let (planes, shape) = planes(weight);
+        linear::linear(x, planes, shape)
     }
 
-    fn embed(
-        ids: IntTensor<Self>,
-        codes: IntTensor<Self>,
-        scales: IntTensor<Self>,
-        factors: IntTensor<Self>,
-        shape: PackedShape,
-    ) -> FloatTensor<Self> {
-        linear::embed(ids, [codes, scales, factors], shape)
+    fn linear_three(
+        x: FloatTensor<Self>,
+        a: Packed<Self>,
+        b: Packed<Self>,
+        c: Packed<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        (Self::linear(x.clone(), a), Self::linear(x.clone(), b), Self::linear(x, c))
     }
 
-    fn experts(
-        x: FloatTensor<Self>,
-        ids: IntTensor<Self>,
-        codes: IntTensor<Self>,
-        scales: IntTensor<Self>,
-        factors: IntTensor<Self>,
-        experts: ExpertRange,
-        shape: PackedShape,
-    ) -> FloatTensor<Self> {
-        experts::products(x, ids, [codes, scales, factors], experts, shape)
+    fn linear_gated(x: FloatTensor<Self>, gate: Packed<Self>, up: Packed<Self>, activation: Activation) -> FloatTensor<Self> {
+        Self::gated(Self::linear(x.clone(), gate), Self::linear(x, up), activation)
+    }
+
+    fn add_linear(sum: FloatTensor<Self>, x: FloatTensor<Self>, weight: Packed<Self>) -> FloatTensor<Self> {
+        Self::float_add(sum, Self::linear(x, weight))
+    }
+
+    fn embed(ids: IntTensor<Self>, weight: Packed<Self>) -> FloatTensor<Self> {
+        let (planes, shape) = planes(weight);
+        linear::embed(ids, planes, shape)
+    }
+
+    fn experts(x: FloatTensor<Self>, ids: IntTensor<Self>, weight: Packed<Self>, experts: ExpertRange) -> FloatTensor<Self> {
+        let (planes, shape) = planes(weight);
+        experts::products(x, ids, planes, experts, shape)
     }
 
     fn route(logits: FloatTensor<Self>, used: usize) -> (IntTensor<Self>, FloatTensor<Self>) {

@@ -1,6 +1,6 @@
 //! Every weight type, packed, multiplied and looked up.
 
-use hearth_kernels::{Linear, WeightType};
+use hearth_kernels::{Activation, Linear, WeightType, gated};
 
 use crate::{assert_near, gpu, reference, reference::Noise, tensor, values};
 
@@ -56,6 +56,25 @@ fn a_row_does_not_depend_on_the_others() {
             assert_eq!(alone, together[row * rows..(row + 1) * rows], "{ty:?}: row {row} alone and among {m}");
         }
     }
+}
+
+#[test]
+fn several_weights_in_one_operation_are_the_same_to_the_bit() {
+    let Some(device) = gpu() else { return };
+    let mut noise = Noise::new(5);
+    let (columns, m) = (256, 3);
+    let mut weight =
+        |ty: WeightType, rows| Linear::new(ty, &noise.weights(ty, rows * columns), rows, columns, &device).expect("whole blocks");
+    let [a, b, c, up] =
+        [weight(WeightType::Q4K, 37), weight(WeightType::Q8_0, 16), weight(WeightType::F16, 5), weight(WeightType::Q6K, 37)];
+    let (x, base) = (noise.floats(m * columns), noise.floats(m * 37));
+    let (x, base) = (|| tensor(&x, [m, columns], &device), || tensor(&base, [m, 37], &device));
+    for (got, alone) in Linear::forward_three([&a, &b, &c], x()).into_iter().zip([&a, &b, &c]) {
+        assert_eq!(values(got), values(alone.forward(x())));
+    }
+    let got = Linear::forward_gated(&a, &up, x(), Activation::GeluTanh);
+    assert_eq!(values(got), values(gated(a.forward(x()), up.forward(x()), Activation::GeluTanh)));
+    assert_eq!(values(a.add_forward(base(), x())), values(base() + a.forward(x())));
 }
 
 #[test]
