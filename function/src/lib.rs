@@ -13,6 +13,7 @@ pub mod ports;
 mod respond;
 mod routes;
 mod settings;
+mod socket;
 mod stream;
 pub mod wire;
 

@@ -7,6 +7,7 @@ use crate::{
     Body, completions, models,
     page::{self, Asset},
     ports::Ports,
+    socket,
     wire::{ApiError, chat::quoted, error::ErrorType},
 };
 
@@ -16,6 +17,7 @@ enum Route {
     Models,
     Model(String),
     Chat,
+    Socket,
 }
 
 impl Route {
@@ -23,7 +25,8 @@ impl Route {
         match path {
             "/health" | "/v1/health" => Some(Self::Health),
             "/v1/models" => Some(Self::Models),
-            "/v1/chat/completions" => Some(Self::Chat),
+            socket::CHAT => Some(Self::Chat),
+            "/v1/chat/ws" => Some(Self::Socket),
             _ => match path.strip_prefix("/v1/models/") {
                 // A model's name may have slashes in it.
                 Some(name) if !name.is_empty() => decode(name).map(Self::Model),
@@ -35,6 +38,7 @@ impl Route {
     fn methods(&self) -> &'static str {
         match self {
             Self::Chat => "POST",
+            Self::Socket => "GET",
             _ => "GET, HEAD",
         }
     }
@@ -55,6 +59,7 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
         Route::Models => Ok(models::list(ports).await),
         Route::Model(name) => models::one(ports, name).await,
         Route::Chat => completions::post(ports, body).await,
+        Route::Socket => Ok(socket::describe()),
     };
     answer.unwrap_or_else(|error| error.response())
 }

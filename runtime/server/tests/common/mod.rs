@@ -13,10 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use hearth_server::{BoxError, Handler, Options, Peer, ServeError, bind, serve};
+use hearth_server::{BoxError, Handler, Options, Peer, RequestBody, ServeError, bind, serve};
 use http::{Request, Response};
 use http_body::Frame;
-use hyper::body::Incoming;
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -92,7 +92,7 @@ pub(crate) struct TestHandler {
 impl Handler for TestHandler {
     type Body = TestBody;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<TestBody> {
+    async fn handle(&self, request: Request<RequestBody>) -> Response<TestBody> {
         let alive = self.alive.enter();
         if request.extensions().get::<Peer>().is_some() {
             self.peers.fetch_add(1, Ordering::Relaxed);
