@@ -71,7 +71,7 @@ async fn serve<H: Handler>(
 ) -> Option<Ending> {
     let mut replies = VecDeque::new();
     let (mut writing, mut draining) = (false, false);
-    let (mut heard, mut asked, mut pinged) = (Instant::now(), Instant::now(), false);
+    let (mut heard, mut used, mut pinged) = (Instant::now(), Instant::now(), false);
     loop {
         if !writing && let Some(reply) = replies.pop_front() {
             // After a flush there is room for one: what is not written yet is never more.
@@ -80,13 +80,13 @@ async fn serve<H: Handler>(
             }
             writing = true;
         }
-        if chats.running() {
-            asked = Instant::now();
-        } else if draining && !writing {
+        let running = chats.running();
+        if draining && !running && !writing {
             return Some(Ending(CloseCode::Away, "the server stops"));
         }
-        let dead = heard + options.ping * PATIENCE;
-        let alarm = (if pinged { dead } else { heard + options.ping }).min(asked + options.idle);
+        let (dead, idle) = (heard + options.ping * PATIENCE, used + options.idle);
+        let silence = if pinged { dead } else { heard + options.ping };
+        let alarm = if running { silence } else { silence.min(idle) };
         tokio::select! {
             io = poll_fn(|cx| poll_io(socket, cx, writing, replies.len() < BACKLOG)) => match io {
                 Io::Written(Ok(())) => writing = false,
@@ -94,7 +94,7 @@ async fn serve<H: Handler>(
                     (heard, pinged) = (Instant::now(), false);
                     match frame {
                         Frame::Text(text) => {
-                            asked = heard;
+                            used = heard;
                             match chats.hear(&text, draining) {
                                 Ok(reply) => replies.extend(reply.map(Frame::text)),
                                 Err(ending) => return Some(ending),
@@ -119,13 +119,16 @@ async fn serve<H: Handler>(
                 if now >= dead {
                     return Some(Ending(CloseCode::Error, "no answer to pings"));
                 }
-                if now >= asked + options.idle {
+                if !running && now >= idle {
                     return Some(Ending(CloseCode::Away, "no message for a long time"));
                 }
                 // Behind what is not taken yet; a client that takes nothing is found out by the silence.
                 pinged = true;
                 replies.push_back(Frame::Ping(Default::default()));
             }
+        }
+        if running {
+            used = Instant::now();
         }
     }
 }
