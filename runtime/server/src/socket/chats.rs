@@ -104,9 +104,8 @@ impl<H: Handler> Chats<H> {
                     ));
                 }
                 let asked = Conversation::new(&body, &self.description.history);
-                // What was under this name is forgotten in any case.
-                self.chats.retain(|chat| chat.id != id);
                 let running = Some(self.ask(&id, asked)?);
+                self.chats.retain(|chat| chat.id != id);
                 self.chats.push(Chat { id, kept: None, running });
             }
             Message::Continue { id, body, more } => {
@@ -141,7 +140,8 @@ impl<H: Handler> Chats<H> {
 
     fn ask(&self, id: &str, asked: Conversation) -> Result<Running, Fault> {
         let most = self.options.conversation_bytes;
-        let left = most.checked_sub(self.chats.iter().map(Chat::bytes).sum::<usize>() + asked.bytes());
+        let others: usize = self.chats.iter().filter(|chat| chat.id != id).map(Chat::bytes).sum();
+        let left = most.checked_sub(others + asked.bytes());
         let left = left.ok_or_else(|| {
             let cure = r#"end one with {"type":"close","id":…}, or open this one again with fewer messages"#;
             Fault::new(Some(id), format!("The conversations of this socket have more than {most} bytes, the most: {cure}."))

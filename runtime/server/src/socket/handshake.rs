@@ -69,6 +69,10 @@ pub(crate) async fn open<H: Handler>(
     let Ok(described) = admit::answer(link.shared.clone(), link.activity.clone(), head.get()).await;
     let description = match describe(described).await {
         Ok(description) => description,
+        // Over HTTP/2 any success would be a socket.
+        Err(answer) if parts.version == Version::HTTP_2 && answer.status().is_success() => {
+            return Ok(refuse::handshake(StatusCode::NOT_FOUND, "There is no WebSocket at this path"));
+        }
         Err(answer) => return Ok(answer),
     };
     let options = &link.shared.options;

@@ -59,6 +59,9 @@ async fn chats_and_their_bytes_are_bounded() {
     let heard = socket.heard().await;
     let text = heard["error"]["message"].as_str().unwrap();
     assert!(heard["id"] == "a" && text.contains("1000 bytes") && text.contains("close"), "{heard}");
+    // A conversation may grow up to the bound by itself.
+    socket.send(json!({"type": "continue", "id": "a", "turns": ["x".repeat(250)]})).await;
+    assert_eq!(socket.turn("a").await[1], json!({"type": "done", "id": "a"}));
     // An answer may be longer than what is kept; then it is not kept.
     socket.send(json!({"type": "close", "id": "b"})).await;
     socket.heard().await;
@@ -71,7 +74,7 @@ async fn chats_and_their_bytes_are_bounded() {
     let heard = socket.turn("b").await;
     assert_eq!((heard.len(), heard.last().unwrap()), (21, &json!({"type": "done", "id": "b", "kept": false})));
     socket.send(json!({"type": "continue", "id": "a", "turns": ["z"]})).await;
-    assert_eq!(socket.turn("a").await[0]["data"]["piece"]["text"], "3", "the other chat is as it was");
+    assert_eq!(socket.turn("a").await[0]["data"]["piece"]["text"], "5", "the other chat is as it was");
     // While a chat is being answered, it is not asked again.
     socket.open("b", json!({"turns": []})).await;
     let asked = world.asked().await;

@@ -1,14 +1,17 @@
 //! Who may open a socket, and how: over HTTP/1.1 and HTTP/2.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use h2::{RecvStream, SendStream, client::SendRequest};
 use hearth_server::{Options, SocketOptions};
 use http::{Method, Request};
 use serde_json::json;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 
 use crate::{
     common::SOON,
-    world::{World, opening},
+    world::{Asked, World, opening},
 };
 
 #[tokio::test]
@@ -60,66 +63,96 @@ async fn a_page_of_another_site_opens_nothing() {
     assert!(body.contains("--allow-origin") && body.contains("origin_not_allowed"), "{body}");
 }
 
-/// RFC 8441: a socket is a stream of an HTTP/2 connection beside others.
-#[tokio::test]
-async fn opens_over_http2() {
-    let mut world = World::start(Options::default()).await;
-    let tcp = TcpStream::connect(world.address).await.unwrap();
-    let (client, connection) = h2::client::handshake(tcp).await.unwrap();
-    let connection = tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    let mut client = client.ready().await.unwrap();
-    // The server's settings come with its first answer.
-    let request = |method: Method, path: &str| Request::builder().method(method).uri(format!("http://me.example{path}")).body(()).unwrap();
-    let (plain, _) = client.send_request(request(Method::GET, "/elsewhere"), true).unwrap();
-    assert_eq!(plain.await.unwrap().status(), 404);
-    assert!(client.is_extended_connect_protocol_enabled());
-    let connect = |origin: &'static str| {
-        let mut request = request(Method::CONNECT, "/ws");
+/// A client of HTTP/2 and of the streams of it that are sockets (RFC 8441).
+struct Http2 {
+    client: SendRequest<Bytes>,
+    connection: JoinHandle<()>,
+}
+
+impl Http2 {
+    async fn connect(world: &World) -> Self {
+        let tcp = TcpStream::connect(world.address).await.unwrap();
+        let (client, connection) = h2::client::handshake(tcp).await.unwrap();
+        let connection = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let mut client = client.ready().await.unwrap();
+        // The server's settings come before its first answer.
+        let plain = Request::builder().uri("http://me.example/elsewhere").body(()).unwrap();
+        let (plain, _) = client.send_request(plain, true).unwrap();
+        assert_eq!(plain.await.unwrap().status(), 404);
+        assert!(client.is_extended_connect_protocol_enabled());
+        Self { client, connection }
+    }
+
+    async fn open(&mut self, path: &str, origin: &str) -> (u16, SendStream<Bytes>, RecvStream) {
+        let mut request = Request::builder().method(Method::CONNECT).uri(format!("http://me.example{path}")).body(()).unwrap();
         request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
         request.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
         request.headers_mut().insert("origin", origin.parse().unwrap());
-        request
-    };
-    let (refused, _) = client.send_request(connect("http://evil.example"), false).unwrap();
-    assert_eq!(refused.await.unwrap().status(), 403);
-
-    let open = Bytes::from_static(b"\x81\xac\0\0\0\0{\"type\":\"open\",\"id\":\"a\",\"body\":{\"turns\":[]}}");
-    assert_eq!(open.len(), 6 + 0x2c, "one masked frame");
-    let mut streams = Vec::new();
-    for _ in 0..2 {
-        let (response, mut stream) = client.send_request(connect("http://me.example"), false).unwrap();
+        let (response, stream) = self.client.send_request(request, false).unwrap();
         let response = timeout(SOON, response).await.unwrap().unwrap();
-        assert_eq!(response.status(), 200);
-        stream.send_data(open.clone(), false).unwrap();
+        (response.status().as_u16(), stream, response.into_body())
+    }
+
+    /// A socket with a chat that has begun.
+    async fn chat(&mut self, world: &World) -> (SendStream<Bytes>, RecvStream, Asked) {
+        let (status, mut stream, mut body) = self.open("/ws", "http://me.example").await;
+        assert_eq!(status, 200);
+        let open = Bytes::from_static(b"\x81\xac\0\0\0\0{\"type\":\"open\",\"id\":\"a\",\"body\":{\"turns\":[]}}");
+        assert_eq!(open.len(), 6 + 0x2c, "one masked frame");
+        stream.send_data(open, false).unwrap();
         let asked = world.asked().await;
-        assert_eq!(asked.headers.get("host"), None);
         asked.say("hello");
-        let mut body = response.into_body();
         let data = timeout(SOON, body.data()).await.unwrap().unwrap().unwrap();
-        assert_eq!(data.last(), Some(&b'}'));
         let text = json!({"type": "event", "id": "a", "data": {"piece": {"role": "r", "text": "hello"}}}).to_string();
         assert_eq!(&data[2..], text.as_bytes());
-        streams.push((stream, body, asked));
+        (stream, body, asked)
     }
+}
+
+#[tokio::test]
+async fn opens_over_http2() {
+    let mut world = World::start(Options::default()).await;
+    let mut http2 = Http2::connect(&world).await;
+    for (path, origin, expected) in
+        [("/ws", "http://evil.example", 403), ("/elsewhere", "http://me.example", 404), ("/page", "http://me.example", 404)]
+    {
+        assert_eq!(http2.open(path, origin).await.0, expected, "{path}");
+    }
+    let (mut first, _, asked) = http2.chat(&world).await;
+    let (_second, mut body, other) = http2.chat(&world).await;
     world.alive.becomes(2).await;
     // A stream that is reset takes its own chat along.
-    let (mut first, _, asked) = streams.remove(0);
     first.send_reset(h2::Reason::CANCEL);
     world.alive.becomes(1).await;
     assert!(asked.is_dropped());
     // The end of the server waits for the other's answer.
     world.stop();
-    let (_second, mut body, asked) = streams.remove(0);
-    asked.done();
+    other.done();
     let mut rest = Vec::new();
     while let Some(Ok(data)) = timeout(SOON, body.data()).await.expect("the stream ends") {
         rest.extend(data);
     }
-    let close = rest.windows(4).any(|window| window[0] == 0x88 && window[2..] == 1001_u16.to_be_bytes());
-    assert!(close, "{rest:?}");
-    drop((client, body));
+    assert!(rest.windows(4).any(|window| window[0] == 0x88 && window[2..] == 1001_u16.to_be_bytes()), "{rest:?}");
+    drop(http2.client);
     world.ended().await;
-    let _ = timeout(SOON, connection).await.expect("the connection ends");
+    timeout(SOON, http2.connection).await.expect("the connection ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_keeps_its_connection_and_goes_with_it() {
+    let world = World::start(Options { idle: Duration::from_millis(100), ..Options::default() }).await;
+    let mut socket = world.socket().await;
+    let mut http2 = Http2::connect(&world).await;
+    let (stream, body, asked) = http2.chat(&world).await;
+    asked.done();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    socket.is_quiet().await;
+    assert!(!http2.connection.is_finished(), "no connection with a socket idles");
+    drop((stream, body));
+    let (_stream, _body, asked) = http2.chat(&world).await;
+    http2.connection.abort();
+    world.alive.becomes(0).await;
+    assert!(asked.is_dropped());
 }

@@ -122,6 +122,7 @@ impl Handler for TestHandler {
             (&Method::GET, "/ws") => {
                 whole(426, json!({"error": {}, "websocket": {"post": "/chat?x=1", "history": "turns", "delta": "/piece"}}))
             }
+            (&Method::GET, "/page") => whole(200, json!({"page": 1})),
             (&Method::GET, "/old") => whole(426, json!({"error": {"message": "use something newer"}})),
             (&Method::POST, "/chat") => {
                 assert_eq!(parts.uri.query(), Some("x=1"));
