@@ -9,11 +9,13 @@ use crate::{
     llama, models, openai, openapi,
     page::{self, Asset},
     ports::Ports,
+    socket,
     wire::{ApiError, error::ErrorType, table::quoted},
 };
 
 enum Route {
     Page(Asset),
+    Socket,
     Docs(docs::Asset),
     /// With the rest of the path that stands for its last segment.
     Api(&'static Endpoint, String),
@@ -27,6 +29,9 @@ impl Route {
         if let Some(asset) = docs::asset(path) {
             return Some(Self::Docs(asset));
         }
+        if path == socket::PATH {
+            return Some(Self::Socket);
+        }
         ENDPOINTS.iter().find_map(|endpoint| {
             let rest = endpoint.paths.iter().find_map(|pattern| rest(pattern, path))?;
             Some(Self::Api(endpoint, rest))
@@ -36,6 +41,7 @@ impl Route {
     fn methods(&self) -> &'static str {
         match self {
             Self::Page(_) | Self::Docs(_) => GET,
+            Self::Socket => "GET",
             Self::Api(endpoint, _) => endpoint.methods,
         }
     }
@@ -61,6 +67,7 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
     match route {
         Route::Page(asset) => page::get(asset),
         Route::Docs(asset) => docs::get(asset),
+        Route::Socket => socket::describe(),
         Route::Api(endpoint, rest) => act(&ports, endpoint.action, rest, body).await.unwrap_or_else(|error| error.response()),
     }
 }

@@ -155,6 +155,9 @@ pub(crate) struct ServeArgs {
     /// Seconds that answers under way may take after a signal to end
     #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "HEARTH_DRAIN")]
     pub(crate) drain: u64,
+    /// A page elsewhere that may open WebSockets here, as https://chat.example; can be repeated. Pages of the server's own address may in any case
+    #[arg(long, value_name = "ORIGIN", env = "HEARTH_ALLOW_ORIGIN", value_delimiter = ',', value_parser = hearth_server::socket::parse_origin)]
+    pub(crate) allow_origin: Vec<String>,
 }
 
 #[derive(Debug, Args)]

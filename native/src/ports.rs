@@ -7,8 +7,8 @@ use hearth_function::{
     Body,
     ports::{self, NnError, Tensor, TensorType},
 };
+use hearth_server::RequestBody;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
 /// All ports of a server.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub(crate) struct Handler(pub(crate) Ports);
 impl hearth_server::Handler for Handler {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>) -> Response<Body> {
         hearth_function::handle(self.0.clone(), request).await
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hearth_engine::Engine;
-use hearth_server::{Options, bind, shutdown_signal};
+use hearth_server::{Options, SocketOptions, bind, shutdown_signal};
 
 use crate::{
     cli::ServeArgs,
@@ -49,6 +49,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         requests,
         connections: requests.saturating_mul(2).max(1024),
         drain: Duration::from_secs(args.drain),
+        socket: SocketOptions { origins: args.allow_origin, ..SocketOptions::default() },
         ..Options::default()
     };
     // Requests are taken while models load: they are told so (503), and /health turns 200 at the right moment.

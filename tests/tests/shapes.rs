@@ -45,6 +45,10 @@ fn cases() -> Vec<Case> {
             assert!(r.header("content-type").is_some_and(|ty| ty.starts_with("text/html")));
             assert!(r.header("content-security-policy").is_some());
         }),
+        case("socket", "GET", "/v1/chat/ws", None, 426, |r| {
+            is_error(r);
+            assert_eq!(r.json()["websocket"]["post"], "/v1/chat/completions");
+        }),
         case("models", "GET", "/v1/models", None, 200, |r| {
             assert_eq!(r.json()["object"], "list");
             assert_eq!(r.json()["data"].as_array().map(Vec::len), Some(1));

@@ -26,6 +26,13 @@ fn health_follows_the_default_model() {
 }
 
 #[test]
+fn a_socket_describes_itself_to_who_can_open_it() {
+    let answer = World::new([]).get("/v1/chat/ws");
+    assert_eq!((answer.status.as_u16(), answer.error().1), (426, json!("upgrade_required")));
+    assert_eq!(answer.json()["websocket"], json!({"post": "/v1/chat/completions", "history": "messages", "delta": "/choices/0/delta"}));
+}
+
+#[test]
 fn a_chat_while_the_model_loads_may_come_again() {
     let answer = World::new([]).load_error("tiny", failure("loading", "tiny is at 40 %")).chat(&crate::world::hello(json!({})));
     assert_eq!((answer.status.as_u16(), answer.message().as_str()), (503, "Loading model"));

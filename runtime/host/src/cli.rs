@@ -135,6 +135,10 @@ pub struct Cli {
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub drain: u64,
 
+    /// A page elsewhere that may open WebSockets here, as https://chat.example. May be repeated; pages of the server's own address may in any case.
+    #[arg(long, value_name = "ORIGIN", value_parser = hearth_server::socket::parse_origin)]
+    pub allow_origin: Vec<String>,
+
     /// Allocate instances one by one instead of from a pool: slower, for systems that limit the address space.
     #[arg(long)]
     pub disable_pooling: bool,

@@ -93,7 +93,7 @@ impl Service {
 impl hearth_server::Handler for Service {
     type Body = GuestBody;
 
-    async fn handle(&self, request: Request<hyper::body::Incoming>) -> Response<GuestBody> {
+    async fn handle(&self, request: Request<hearth_server::RequestBody>) -> Response<GuestBody> {
         self.call(request).await
     }
 }

@@ -118,7 +118,9 @@ pub async fn run(cli: Cli) -> Result<()> {
         bail!("no component can serve: {}", service.failures().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
 
-    let options = hearth_server::Options { requests: cli.max_instances, drain: Duration::from_secs(cli.drain), ..Default::default() };
+    let socket = hearth_server::SocketOptions { origins: cli.allow_origin.clone(), ..Default::default() };
+    let options =
+        hearth_server::Options { requests: cli.max_instances, drain: Duration::from_secs(cli.drain), socket, ..Default::default() };
     let ready = async {
         for name in names.iter().take(at_start) {
             engine.ready(name).await.with_context(|| format!("the model '{name}' cannot be served"))?;

@@ -10,13 +10,12 @@ use std::{
 use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use crate::{Handler, Options, body::ServedBody, refuse};
+use crate::{Handler, Options, RequestBody, body::ServedBody, refuse, socket};
 
 /// What all connections of a server share.
 pub(crate) struct Shared<H> {
@@ -24,6 +23,8 @@ pub(crate) struct Shared<H> {
     pub(crate) options: Options,
     /// Tied to the bodies, not to the connections: a permit is free again when its response has ended.
     pub(crate) requests: Arc<Semaphore>,
+    /// WebSockets that may be open.
+    pub(crate) sockets: Arc<Semaphore>,
 }
 
 /// What a request holds until its response has ended.
@@ -47,14 +48,14 @@ impl Activity {
         (state.0 == 0).then_some(state.1)
     }
 
-    fn begin(self: &Arc<Self>) -> Busy {
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
         Busy(Arc::clone(self))
     }
 }
 
-/// One request in flight.
-struct Busy(Arc<Activity>);
+/// One request in flight, or one socket.
+pub(crate) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -67,7 +68,7 @@ impl Drop for Busy {
 pub(crate) async fn answer<H: Handler>(
     shared: Arc<Shared<H>>,
     activity: Arc<Activity>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<ServedBody<H::Body>>, Infallible> {
     let busy = activity.begin();
     let permit = if shared.options.unlimited.contains(&request.uri().path()) {
@@ -81,10 +82,10 @@ pub(crate) async fn answer<H: Handler>(
             }
         }
     };
-    let head = request.method() == Method::HEAD;
+    let (head, version) = (request.method() == Method::HEAD, request.version());
     // The call itself stands inside the block too: a handler may do its work before it returns its future.
     let handled = AssertUnwindSafe(async { shared.handler.handle(request).await }).catch_unwind().await;
-    let response = match handled {
+    let mut response = match handled {
         Ok(response) => response,
         Err(panic) => {
             let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
@@ -92,6 +93,7 @@ pub(crate) async fn answer<H: Handler>(
             return Ok(refuse::broken());
         }
     };
+    socket::complete(&mut response, version);
     let ticket = Ticket { _permit: permit, _busy: busy };
     Ok(if head { without_body(response) } else { response.map(|body| ServedBody::handler(body, ticket)) })
 }

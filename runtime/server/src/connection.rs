@@ -18,6 +18,7 @@ use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::sleep_until};
 use crate::{
     Handler, Peer,
     admit::{Activity, Shared, answer},
+    socket::{self, Link, Tasks},
 };
 
 /// Streams of one HTTP/2 connection at once.
@@ -27,12 +28,17 @@ const PING: Duration = Duration::from_secs(20);
 /// How long a client may take to close a connection that idled.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Serves `socket` until the client goes, it idles too long, or `drain` turns true and its last response has ended.
-pub(crate) async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared<H>>, mut drain: watch::Receiver<bool>) {
+/// Serves `socket` until the client goes, it idles too long, or `drain` turns true and its last response has ended; then, what became WebSockets until these end.
+pub(crate) async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared<H>>, drain: watch::Receiver<bool>) {
     // A token is a few bytes and must leave at once, not wait for the acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
-    let options = &shared.options;
-    let activity = Activity::new();
+    let link = Arc::new(Link { shared, activity: Activity::new(), drain: drain.clone(), tasks: Tasks::default() });
+    serve(socket, peer, &link, drain).await;
+    link.tasks.ended().await;
+}
+
+async fn serve<H: Handler>(socket: TcpStream, peer: SocketAddr, link: &Arc<Link<H>>, mut drain: watch::Receiver<bool>) {
+    let (options, activity) = (&link.shared.options, &link.activity);
     let streams = Streams::default();
     let mut builder = Builder::new(streams.clone());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(options.header_bytes.max(8192));
@@ -41,13 +47,20 @@ pub(crate) async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, shared:
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .max_concurrent_streams(STREAMS)
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(options.header_bytes).unwrap_or(u32::MAX));
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        answer(Arc::clone(&shared), Arc::clone(&activity), request)
+        let link = Arc::clone(link);
+        async move {
+            if socket::asks(&request) {
+                return socket::open(link, request).await;
+            }
+            answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request.map(Into::into)).await
+        }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
-    let mut idle = pin!(idles(&activity, options.idle));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(socket), service));
+    let mut idle = pin!(idles(activity, options.idle));
     let (mut draining, mut closing) = (false, false);
     let ended = loop {
         tokio::select! {
@@ -65,7 +78,7 @@ pub(crate) async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, shared:
                 closing = true;
                 connection.as_mut().graceful_shutdown();
                 // HTTP/2's closing takes the client's part in it; one that takes none is not waited for.
-                idle.set(idles(&activity, options.idle + CLOSING));
+                idle.set(idles(activity, options.idle + CLOSING));
             }
         }
     };

@@ -1,4 +1,4 @@
-//! The listener: sockets, HTTP/1.1 and HTTP/2, connection limits, signals and drain; generic over any [`Handler`].
+//! The listener: HTTP/1.1 and HTTP/2, WebSocket, connection limits, signals and drain; generic over any [`Handler`].
 //!
 //! Used by `hearth-host` and the native binary. Does not know what a chat is.
 
@@ -13,11 +13,14 @@ mod connection;
 mod holder;
 mod options;
 mod refuse;
+mod request;
 mod serve;
 mod signal;
+pub mod socket;
 
 pub use bind::{BindError, bind};
-pub use options::Options;
+pub use options::{Options, SocketOptions};
+pub use request::RequestBody;
 pub use serve::{ServeError, serve};
 pub use signal::shutdown_signal;
 
@@ -30,7 +33,7 @@ pub trait Handler: Send + Sync + 'static {
     type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
 
     /// Answers one request. The request's extensions hold the client's [`Peer`] address. A panic becomes a 500 and the server lives on.
-    fn handle(&self, request: http::Request<hyper::body::Incoming>) -> impl Future<Output = http::Response<Self::Body>> + Send;
+    fn handle(&self, request: http::Request<RequestBody>) -> impl Future<Output = http::Response<Self::Body>> + Send;
 }
 
 /// The address at the other end of the connection, in the extensions of each request.

@@ -17,6 +17,10 @@ pub struct Options {
     pub header_bytes: usize,
     /// How long a connection may stay without any request in flight; the bound for HTTP/2 and for a client that connects and stays silent.
     pub idle: Duration,
+    /// WebSockets open at once, of the connections; further ones get a 503.
+    pub sockets: usize,
+    /// Bounds of each WebSocket.
+    pub socket: SocketOptions,
     /// How long responses may go on after the shutdown was asked for; what is still open then is cut.
     pub drain: Duration,
     /// Paths that are answered even when `requests` others are: a probe must not fail because the house is full.
@@ -32,8 +36,40 @@ impl Default for Options {
             header_timeout: Duration::from_secs(30),
             header_bytes: 64 * 1024,
             idle: Duration::from_secs(60),
+            sockets: 512,
+            socket: SocketOptions::default(),
             drain: Duration::from_secs(30),
             unlimited: &["/health", "/v1/health"],
+        }
+    }
+}
+
+/// Bounds on what the client of one WebSocket may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// The largest message of a client, in bytes: the body of a request and what is around it. A larger one closes the socket with 1009.
+    pub message_bytes: usize,
+    /// Chats of one socket, those that are being answered and those that can be continued.
+    pub chats: usize,
+    /// Bytes of all conversations that a socket keeps.
+    pub conversation_bytes: usize,
+    /// After how long a silence the client is asked whether it is there; after three times as long it counts as gone.
+    pub ping: Duration,
+    /// How long a socket may stay without a message and without an answer under way.
+    pub idle: Duration,
+    /// Origins (`https://chat.example`) whose pages may open sockets, beside those of the server's own.
+    pub origins: Vec<String>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            message_bytes: (4 << 20) + 4096,
+            chats: 16,
+            conversation_bytes: 4 << 20,
+            ping: Duration::from_secs(20),
+            idle: Duration::from_secs(15 * 60),
+            origins: Vec::new(),
         }
     }
 }

@@ -42,6 +42,25 @@ pub(crate) fn broken<B>() -> Response<ServedBody<B>> {
     respond(StatusCode::INTERNAL_SERVER_ERROR, envelope(text, "server_error", "internal"))
 }
 
+/// 403: a page of another site.
+pub(crate) fn origin<B>() -> Response<ServedBody<B>> {
+    let text = "Pages of this origin may not open a WebSocket here. Whoever runs the server can allow it: --allow-origin https://the.page";
+    respond(StatusCode::FORBIDDEN, envelope(text, "invalid_request_error", "origin_not_allowed"))
+}
+
+/// A request for a WebSocket that is malformed; `text` needs no escapes.
+pub(crate) fn handshake<B>(status: StatusCode, text: &'static str) -> Response<ServedBody<B>> {
+    respond(status, envelope(text, "invalid_request_error", "invalid_handshake"))
+}
+
+/// 503: as many WebSockets are open as the server takes.
+pub(crate) fn sockets<B>() -> Response<ServedBody<B>> {
+    let text = "The server has as many WebSockets open as it takes; try again in a moment, or send requests by HTTP";
+    let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, envelope(text, "unavailable_error", "server_busy"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// Tells a connection over the limit why it is closed. What the client had already sent is read, for closing over unread bytes would destroy the answer on its way.
 pub(crate) async fn connection(mut socket: TcpStream) {
     let body = envelope("The server has as many connections as it takes; try again in a moment", "unavailable_error", "server_busy");

@@ -37,7 +37,8 @@ pub async fn serve<H: Handler>(
     options: Options,
 ) -> Result<(), ServeError> {
     let (connections, refusals) = (Arc::new(Semaphore::new(options.connections)), Arc::new(Semaphore::new(REFUSALS)));
-    let shared = Arc::new(Shared { handler, requests: Arc::new(Semaphore::new(options.requests)), options });
+    let (requests, sockets) = (Arc::new(Semaphore::new(options.requests)), Arc::new(Semaphore::new(options.sockets)));
+    let shared = Arc::new(Shared { handler, requests, sockets, options });
     let (drain, draining) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);

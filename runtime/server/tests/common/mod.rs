@@ -13,10 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use hearth_server::{BoxError, Handler, Options, Peer, ServeError, bind, serve};
+use hearth_server::{BoxError, Handler, Options, Peer, RequestBody, ServeError, bind, serve};
 use http::{Request, Response};
 use http_body::Frame;
-use hyper::body::Incoming;
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -30,7 +30,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Counts what is alive now.
 #[derive(Clone)]
-pub(crate) struct Alive(Arc<watch::Sender<usize>>);
+pub(crate) struct Alive(pub(crate) Arc<watch::Sender<usize>>);
 
 impl Alive {
     pub(crate) fn enter(&self) -> AliveGuard {
@@ -92,7 +92,7 @@ pub(crate) struct TestHandler {
 impl Handler for TestHandler {
     type Body = TestBody;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<TestBody> {
+    async fn handle(&self, request: Request<RequestBody>) -> Response<TestBody> {
         let alive = self.alive.enter();
         if request.extensions().get::<Peer>().is_some() {
             self.peers.fetch_add(1, Ordering::Relaxed);
@@ -167,7 +167,7 @@ impl Server {
 
 pub(crate) struct Client {
     pub(crate) socket: TcpStream,
-    buffer: Vec<u8>,
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Client {
@@ -220,8 +220,13 @@ impl Client {
 
     /// What comes until the server closes; a reset counts as closing.
     pub(crate) async fn rest(&mut self) -> String {
+        String::from_utf8_lossy(&self.bytes().await).into_owned()
+    }
+
+    /// As [`Self::rest`], of any bytes.
+    pub(crate) async fn bytes(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.buffer);
         let _ = timeout(SOON, self.socket.read_to_end(&mut rest)).await.expect("the server closes the connection");
-        String::from_utf8_lossy(&rest).into_owned()
+        rest
     }
 }
