@@ -11,7 +11,7 @@ use crate::{
 };
 
 enum Route {
-    Page(Asset),
+    Page(&'static Asset),
     Health,
     Models,
     Model(String),
@@ -50,7 +50,7 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
         return not_allowed(&parts.method, path, methods).response();
     }
     let answer = match route {
-        Route::Page(asset) => Ok(page::get(asset)),
+        Route::Page(asset) => Ok(page::get(asset, &parts.headers)),
         Route::Health => Ok(models::health(ports).await),
         Route::Models => Ok(models::list(ports).await),
         Route::Model(name) => models::one(ports, name).await,

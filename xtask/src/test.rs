@@ -9,7 +9,9 @@ use anyhow::Context;
 
 use crate::{
     command::{self, cargo, run_quietly, works},
-    component, system,
+    component,
+    node::Node,
+    system,
 };
 
 #[derive(clap::Args, Default)]
@@ -28,12 +30,10 @@ const MODELS: [(&str, &str); 2] = [("smollm2-135m-instruct", "smollm2.gguf"), ("
 pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let data = root.join("target/test-data");
     std::fs::create_dir_all(&data)?;
-    if !works("node", &["--version"]) || !works("npm", &["--version"]) {
-        system::ensure(&["nodejs", "npm"], "running llama.cpp as the oracle")?;
-    }
+    let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     let python = python(root)?;
-    node(root, &data)?;
+    packages(&node, root, &data)?;
     llama_cpp(&python, &data)?;
     component::build(root)?;
 
@@ -49,7 +49,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
             .args(&args.cargo)
             .env("HEARTH_TEST_DATA", &data)
             .env("HEARTH_TEST_PYTHON", &python)
-            .env("HEARTH_MODELS", data.join("models")),
+            .env("HEARTH_MODELS", data.join("models"))
+            .env("PATH", node.path()),
     )
 }
 
@@ -96,8 +97,8 @@ pub(crate) fn python(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join("bin/python"))
 }
 
-/// The node packages of `tests/node/package.json`: llama.cpp, prebuilt, as the oracle.
-fn node(root: &Path, data: &Path) -> anyhow::Result<()> {
+/// The node packages of `tests/node/package.json`: llama.cpp, prebuilt, as the oracle; a checker of pages.
+fn packages(node: &Node, root: &Path, data: &Path) -> anyhow::Result<()> {
     let folder = data.join("node");
     std::fs::create_dir_all(&folder)?;
     let package = root.join("tests/node/package.json");
@@ -106,7 +107,7 @@ fn node(root: &Path, data: &Path) -> anyhow::Result<()> {
         std::fs::copy(&package, folder.join("package.json"))?;
         // Without optional packages: they are the same library for other systems and GPUs, most of a gigabyte.
         let flags = ["install", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-        run_quietly(Command::new("npm").current_dir(&folder).args(flags))
+        run_quietly(node.command("npm").current_dir(&folder).args(flags))
     })
 }
 

@@ -6,6 +6,7 @@
 mod answers;
 mod errors;
 mod mutations;
+mod page;
 mod requests;
 mod routes;
 mod streams;
