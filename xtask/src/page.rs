@@ -24,7 +24,7 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     packages(&node, &sources, &work)?;
     let fresh = work.join("page");
     remove(&fresh)?;
-    run_quietly(node.command("node").arg(sources.join("build.mjs")).arg(&work).arg(&fresh))?;
+    run_quietly(node.node().arg(sources.join("build.mjs")).arg(&work).arg(&fresh))?;
     // The function's build reads the old page or the new one, never a half.
     remove(&page)?;
     fs::rename(&fresh, &page).with_context(|| format!("cannot write {}", page.display()))?;
@@ -38,7 +38,7 @@ fn packages(node: &Node, sources: &Path, work: &Path) -> Result<()> {
         fs::copy(sources.join(name), work.join(name)).with_context(|| format!("cannot copy {name}"))?;
     }
     let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    run_quietly(node.command("npm").current_dir(work).args(install))
+    run_quietly(node.npm().current_dir(work).args(install))
         .context("the page's packages cannot be installed: is npm's registry within reach?")
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(&data)?;
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
+    browser()?;
     let python = python(root)?;
     packages(&node, root, &data)?;
     llama_cpp(&python, &data)?;
@@ -86,6 +87,15 @@ pub(crate) fn venv(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// A Chromium for the tests of the page. Playwright would load one from a server of its own, which a build machine need not reach.
+fn browser() -> anyhow::Result<()> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    if names.iter().any(|name| works(name, &["--version"])) {
+        return Ok(());
+    }
+    system::ensure(&["chromium"], "testing the chat page in a browser")
+}
+
 /// The Python with the clients and oracles of `tests/python/requirements.txt`.
 pub(crate) fn python(root: &Path) -> anyhow::Result<PathBuf> {
     let folder = venv(root, "python")?;
@@ -107,7 +117,7 @@ fn packages(node: &Node, root: &Path, data: &Path) -> anyhow::Result<()> {
         std::fs::copy(&package, folder.join("package.json"))?;
         // Without optional packages: they are the same library for other systems and GPUs, most of a gigabyte.
         let flags = ["install", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-        run_quietly(node.command("npm").current_dir(&folder).args(flags))
+        run_quietly(node.npm().current_dir(&folder).args(flags))
     })
 }
 

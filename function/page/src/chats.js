@@ -11,7 +11,8 @@ export function start() {
   const conversations = kept.readAll();
   const shown = conversations.find(({ id }) => id === session.get(CURRENT));
   const fresh = kept.newConversation(store.get().settings.system);
-  store.set({ conversations, fresh, current: shown?.id ?? fresh.id });
+  store.set({ conversations, fresh });
+  show(shown?.id ?? fresh.id);
   addEventListener("storage", ({ key }) => follow(key));
 }
 

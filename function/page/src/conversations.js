@@ -64,21 +64,25 @@ export function titleOf({ title, messages }) {
   return characters.length > TITLE_LENGTH ? `${characters.slice(0, TITLE_LENGTH).join("").trimEnd()}…` : line;
 }
 
-/** Those in which every word of `query` is found, each with some text around the first place outside its title. */
+/** Those in which every word of `query` is found, each with some text around the place that has most of them, unless that is the title. */
 export function search(conversations, query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (!words.length) return conversations.map((conversation) => ({ conversation, excerpt: "" }));
   const found = [];
   for (const conversation of conversations) {
     const texts = [titleOf(conversation), ...conversation.messages.map(({ content }) => content)];
-    const lower = texts.map((text) => text.toLowerCase());
-    if (words.every((word) => lower.some((text) => text.includes(word)))) {
-      const index = lower.findIndex((text, index) => index > 0 && words.some((word) => text.includes(word)));
-      const place = index < 0 ? 0 : Math.max(0, Math.min(...words.map((word) => lower[index].indexOf(word)).filter((at) => at >= 0)) - 24);
-      found.push({ conversation, excerpt: index < 0 ? "" : `${place > 0 ? "…" : ""}${texts[index].slice(place, place + 90)}` });
-    }
+    const places = texts.map((text) => words.map((word) => text.toLowerCase().indexOf(word)));
+    if (!words.every((_, word) => places.some((place) => place[word] >= 0))) continue;
+    const hits = places.map((place) => place.filter((at) => at >= 0));
+    const best = hits.reduce((best, hit, index) => (hit.length > hits[best].length ? index : best), 0);
+    found.push({ conversation, excerpt: best === 0 ? "" : excerpt(texts[best], Math.min(...hits[best])) });
   }
   return found;
+}
+
+function excerpt(text, place) {
+  const start = Math.max(0, place - 24);
+  return (start > 0 ? "…" : "") + text.slice(start, start + 90);
 }
 
 /** A file of conversations. */
