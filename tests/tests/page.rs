@@ -9,7 +9,8 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 
 #[test]
 fn the_page_works_in_chromium() {
-    let (Some(model), Some(python), Some(axe)) = (test_data("smollm2.gguf"), python(), test_data("node/node_modules/axe-core/axe.min.js")) else {
+    let (Some(model), Some(python), Some(axe)) = (test_data("smollm2.gguf"), python(), test_data("node/node_modules/axe-core/axe.min.js"))
+    else {
         return;
     };
     if !BROWSERS.iter().any(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())) {
@@ -25,7 +26,12 @@ fn the_page_works_in_chromium() {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .output()
             .expect("python starts");
-        assert!(output.status.success(), "{shape:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{shape:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         eprintln!("{shape:?}: {}", String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -36,7 +36,8 @@ async function ask(path, options = {}) {
 
 /** The models, the default first: `{ id, context }`, where `context` is its tokens, or 0 where the server does not say. */
 export async function models() {
-  const { data } = await (await ask("/v1/models")).json();
+  const { data } = await (await ask("/v1/models")).json().catch(() => ({}));
+  if (!Array.isArray(data)) throw new Problem("garbled");
   const context = (model) => [model.context_length, model.max_model_len, model.context_window, model.meta?.n_ctx].find((size) => size > 0) ?? 0;
   return data.map((model) => ({ id: String(model.id), context: context(model) }));
 }

@@ -33,7 +33,7 @@ export function edit(id, index, content) {
   answer(id);
 }
 
-/** Answers again from the answer at `index` on. */
+/** Makes the answer at `index`, the last, again. */
 export function regenerate(id, index) {
   const conversation = find(id);
   if (controllers.has(id) || conversation?.messages[index]?.role !== "assistant") return;

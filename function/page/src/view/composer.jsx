@@ -65,7 +65,7 @@ export function Composer({ state, conversation }) {
       <textarea
         ref={field}
         id="message"
-        rows={1}
+        rows={Math.min(8, draft.text.split("\n").length)}
         enterkeyhint="send"
         aria-label={t("message")}
         placeholder={t("messagePlaceholder")}

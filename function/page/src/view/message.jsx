@@ -96,7 +96,7 @@ function Answer({ id, index, message, last, busy }) {
       {finish === "stopped" && <p class="note">{t("stopped")}</p>}
       <div class={last ? "tools last" : "tools"}>
         {!live && content && <CopyButton text={content} label={t("copyMessage")} />}
-        {!busy && <Button icon="again" label={problem ? t("tryAgain") : t("regenerate")} words={Boolean(problem)} onClick={() => regenerate(id, index)} />}
+        {last && !busy && <Button icon="again" label={problem ? t("tryAgain") : t("regenerate")} words={Boolean(problem)} onClick={() => regenerate(id, index)} />}
         <Counts counts={message.counts} />
       </div>
     </article>
