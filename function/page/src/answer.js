@@ -34,7 +34,9 @@ function addCall(tools, call) {
   tools[index] = { name: name + text(call.function?.name), arguments: more + text(call.function?.arguments) };
 }
 
-/** What is counted of an answer: `{ tokens, prompt, cached, speed, wait }`; a number that is not known is 0. Speed is tokens a second, wait is seconds to the first token. */
+/**
+ * What is counted of an answer: `{ tokens, prompt, cached, speed, wait }`; a number that is not known is 0. Speed is tokens a second, wait is seconds to the first token.
+ */
 export function count({ usage, timings, asked, first, last, pieces }) {
   // Until the server counts, a piece of text is about a token.
   const tokens = number(usage?.completion_tokens) || number(timings?.predicted_n) || pieces || 0;

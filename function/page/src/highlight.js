@@ -36,6 +36,7 @@ const MAX_LENGTH = 40_000;
 /** `code` as a tree of texts and spans, `{ scope, children }`; null where the language is not known. */
 export function highlight(code, language) {
   if (!language || code.length > MAX_LENGTH || !highlighter.getLanguage(language)) return null;
+  // Its typings have the emitter, with which it builds its HTML from this tree.
   return highlighter.highlight(code, { language, ignoreIllegals: true })._emitter.rootNode.children;
 }
 

@@ -38,7 +38,12 @@ def test_both_languages(browser):
         tab.button("设置").click()
         # Nothing on the page is left in the other language.
         words = re.compile(r"[A-Za-z]{3,}")
-        texts = tab.page.evaluate("() => [document.body.innerText, ...[...document.querySelectorAll('[aria-label], [placeholder], [title]')].flatMap(e => [e.ariaLabel, e.placeholder, e.title])].join('\\n')")
+        texts = tab.page.evaluate(
+            """() => {
+                const labelled = [...document.querySelectorAll("[aria-label], [placeholder], [title]")];
+                return [document.body.innerText, ...labelled.flatMap(element => [element.ariaLabel, element.placeholder, element.title])].join("\\n");
+            }"""
+        )
         left = set(words.findall(texts)) - {"Hearth", "Top", "English", "Min", "API", "tiny"} - set(re.findall(r"[A-Za-z]+", tab.page.locator(".model").inner_text()))
         assert not left, left
         tab.page.get_by_label("语言").select_option("en")

@@ -74,7 +74,8 @@ def test_markup_of_a_model_stays_text(browser):
 
 def test_markup_stays_text_in_every_other_place(browser):
     payload = PAYLOADS[1]
-    answer = events({"reasoning_content": payload}, "ok", {"tool_calls": [{"index": 0, "function": {"name": payload, "arguments": payload}}]}).replace('"tiny"', '"<img src=x onerror=alert(1)>"')
+    call = {"tool_calls": [{"index": 0, "function": {"name": payload, "arguments": payload}}]}
+    answer = events({"reasoning_content": payload}, "ok", call).replace('"tiny"', f'"{payload}"')
     refusal = 'data: {"error": {"message": "<img src=x onerror=alert(1)>"}}\n\n'
     with browser.tab(answers=[answer, refusal], models=[{"id": payload}, {"id": "second"}]) as tab:
         message = tab.ask(payload)

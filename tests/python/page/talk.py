@@ -160,7 +160,9 @@ def test_the_key_is_asked_for_when_it_is_needed(browser):
     def guarded(route):
         if route.request.headers.get("authorization") == "Bearer right":
             models = {"object": "list", "data": [{"id": "guarded", "object": "model"}]}
-            return route.fulfill(json=models) if route.request.url.endswith("models") else route.fulfill(content_type="text/event-stream", body=events("Welcome."))
+            if route.request.url.endswith("models"):
+                return route.fulfill(json=models)
+            return route.fulfill(content_type="text/event-stream", body=events("Welcome."))
         return route.fulfill(status=401, json={"error": {"message": "No key.", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}})
 
     with browser.tab() as tab:

@@ -13,6 +13,7 @@ const drafts = new Map();
 
 export function Composer({ state, conversation }) {
   const { id } = conversation;
+  const { context } = chosenModel(state);
   const [draft, setDraft] = useState(() => drafts.get(id) ?? { text: "", files: [] });
   const [dropping, setDropping] = useState(false);
   const field = useRef(null);
@@ -52,13 +53,8 @@ export function Composer({ state, conversation }) {
       {dropping && <p class="drop">{t("dropFiles")}</p>}
       {draft.files.length > 0 && (
         <ul class="files">
-          {draft.files.map(({ name }, index) => (
-            <li key={index}>
-              <Icon name="file" /><span>{name}</span>
-              <button type="button" class="quiet" onClick={() => change({ files: draft.files.filter((_, other) => other !== index) })} aria-label={t("removeFile", { name })} title={t("removeFile", { name })}>
-                <Icon name="close" />
-              </button>
-            </li>
+          {draft.files.map((file) => (
+            <File key={file} name={file.name} remove={() => change({ files: draft.files.filter((other) => other !== file) })} />
           ))}
         </ul>
       )}
@@ -76,12 +72,22 @@ export function Composer({ state, conversation }) {
       <div class="bar">
         <button type="button" class="quiet" onClick={() => picker.current.click()} aria-label={t("attach")} title={t("attach")}><Icon name="attach" /></button>
         <input ref={picker} type="file" multiple hidden onChange={({ target }) => take([...target.files]).then(() => { target.value = ""; })} />
-        <ContextUse conversation={conversation} size={chosenModel(state).context} />
+        <ContextUse conversation={conversation} size={context} />
         {busy
           ? <button type="button" class="primary round" onClick={() => stop(id)} aria-label={t("stop")} title={t("stop")}><Icon name="stop" /></button>
           : <button type="submit" class="primary round" disabled={empty} aria-label={t("send")} title={t("send")}><Icon name="send" /></button>}
       </div>
     </form>
+  );
+}
+
+function File({ name, remove }) {
+  const label = t("removeFile", { name });
+  return (
+    <li>
+      <Icon name="file" /><span>{name}</span>
+      <button type="button" class="quiet" onClick={remove} aria-label={label} title={label}><Icon name="close" /></button>
+    </li>
   );
 }
 

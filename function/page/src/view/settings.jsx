@@ -82,7 +82,13 @@ function Sampling({ settings: { sampling, stop, thinking } }) {
       </div>
       <label class="field">
         <span>{t("stopStrings")}</span>
-        <textarea name="stop" rows={2} aria-describedby="stop-note" value={stop.join("\n")} onChange={({ target }) => app.changeSettings({ stop: cleanStops(target.value.split("\n")) })} />
+        <textarea
+          name="stop"
+          rows={2}
+          aria-describedby="stop-note"
+          value={stop.join("\n")}
+          onChange={({ target }) => app.changeSettings({ stop: cleanStops(target.value.split("\n")) })}
+        />
       </label>
       <div class="beside">
         <p class="note" id="stop-note">{t("stopNote")}</p>

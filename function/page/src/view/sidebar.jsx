@@ -33,7 +33,15 @@ export function Sidebar({ state }) {
           <li key={conversation.id} class={conversation.id === current ? "current" : undefined}>
             {renaming === conversation.id
               ? <Renamed conversation={conversation} done={() => setRenaming("")} />
-              : <Entry conversation={conversation} excerpt={excerpt} current={conversation.id === current} running={running.has(conversation.id)} onRename={() => setRenaming(conversation.id)} />}
+              : (
+                <Entry
+                  conversation={conversation}
+                  excerpt={excerpt}
+                  current={conversation.id === current}
+                  running={running.has(conversation.id)}
+                  onRename={() => setRenaming(conversation.id)}
+                />
+              )}
           </li>
         ))}
       </ul>
