@@ -14,7 +14,7 @@ use crate::{
 };
 
 enum Route {
-    Page(Asset),
+    Page(&'static Asset),
     Socket,
     Docs(docs::Asset),
     /// With the rest of the path that stands for its last segment.
@@ -65,7 +65,7 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
         return not_allowed(&parts.method, path, methods).response();
     }
     match route {
-        Route::Page(asset) => page::get(asset),
+        Route::Page(asset) => page::get(asset, &parts.headers),
         Route::Docs(asset) => docs::get(asset),
         Route::Socket => socket::describe(),
         Route::Api(endpoint, rest) => act(&ports, endpoint.action, rest, body).await.unwrap_or_else(|error| error.response()),

@@ -25,7 +25,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // The port first: it costs nothing to find out that it is taken.
     let listener = bind(args.listen).await?;
     let address = listener.local_addr()?;
-    let models = if args.models.is_empty() && args.engine.quantize.is_none() { all_here()? } else { select(&args.models, args.engine.quantize)? };
+    let models =
+        if args.models.is_empty() && args.engine.quantize.is_none() { all_here()? } else { select(&args.models, args.engine.quantize)? };
     let load = Load {
         sequences: args.sequences,
         queue: args.queue,

@@ -5,6 +5,8 @@ mod check;
 mod command;
 mod component;
 mod fuzz;
+mod node;
+mod page;
 mod portable;
 mod sanitize;
 mod system;
@@ -48,6 +50,8 @@ enum Task {
     Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
+    /// Bundles the chat page, function/page, into the static files that the function embeds: target/page.
+    Page,
 }
 
 /// The workspace's folder.
@@ -60,11 +64,13 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Up(args) => up::run(&root, args),
         Task::Test(args) => test::run(&root, &args),
-        Task::Ci => check::run(&root).and_then(|()| test::run(&root, &test::Args::default())),
+        // The page first: what is linted is then what is built.
+        Task::Ci => page::build(&root).and_then(|()| check::run(&root)).and_then(|()| test::run(&root, &test::Args::default())),
         Task::Bench(args) => bench::run(&root, &args),
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
         Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
+        Task::Page => page::build(&root),
     }
 }

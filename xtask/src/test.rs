@@ -9,7 +9,9 @@ use anyhow::Context;
 
 use crate::{
     command::{self, cargo, run_quietly, works},
-    component, system,
+    component,
+    node::Node,
+    system,
 };
 
 #[derive(clap::Args, Default)]
@@ -29,12 +31,11 @@ const MODELS: [(&str, &str); 3] =
 pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let data = root.join("target/test-data");
     std::fs::create_dir_all(&data)?;
-    if !works("node", &["--version"]) || !works("npm", &["--version"]) {
-        system::ensure(&["nodejs", "npm"], "running llama.cpp as the oracle")?;
-    }
+    let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
+    browser()?;
     let python = python(root)?;
-    node(root, &data)?;
+    packages(&node, root, &data)?;
     llama_cpp(&python, &data)?;
     component::build(root)?;
 
@@ -50,7 +51,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
             .args(&args.cargo)
             .env("HEARTH_TEST_DATA", &data)
             .env("HEARTH_TEST_PYTHON", &python)
-            .env("HEARTH_MODELS", data.join("models")),
+            .env("HEARTH_MODELS", data.join("models"))
+            .env("PATH", node.path()),
     )
 }
 
@@ -86,6 +88,15 @@ pub(crate) fn venv(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// A Chromium for the tests of the page. Playwright would load one from a server of its own, which a build machine need not reach.
+fn browser() -> anyhow::Result<()> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    if names.iter().any(|name| works(name, &["--version"])) {
+        return Ok(());
+    }
+    system::ensure(&["chromium"], "testing the chat page in a browser")
+}
+
 /// The Python with the clients and oracles of `tests/python/requirements.txt`.
 pub(crate) fn python(root: &Path) -> anyhow::Result<PathBuf> {
     let folder = venv(root, "python")?;
@@ -97,8 +108,8 @@ pub(crate) fn python(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join("bin/python"))
 }
 
-/// The node packages of `tests/node/package.json`: llama.cpp, prebuilt, as the oracle.
-fn node(root: &Path, data: &Path) -> anyhow::Result<()> {
+/// The node packages of `tests/node/package.json`: llama.cpp, prebuilt, as the oracle; a checker of pages.
+fn packages(node: &Node, root: &Path, data: &Path) -> anyhow::Result<()> {
     let folder = data.join("node");
     std::fs::create_dir_all(&folder)?;
     let package = root.join("tests/node/package.json");
@@ -107,7 +118,7 @@ fn node(root: &Path, data: &Path) -> anyhow::Result<()> {
         std::fs::copy(&package, folder.join("package.json"))?;
         // Without optional packages: they are the same library for other systems and GPUs, most of a gigabyte.
         let flags = ["install", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-        run_quietly(Command::new("npm").current_dir(&folder).args(flags))
+        run_quietly(node.npm().current_dir(&folder).args(flags))
     })
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::{
     command::{self, cargo, works},
-    component, system,
+    component, page, system,
 };
 
 #[derive(clap::Args)]
@@ -29,6 +29,7 @@ pub(crate) fn run(root: &Path, args: Args) -> anyhow::Result<()> {
     if !works("cc", &["--version"]) {
         system::ensure(&["gcc", "libc6-dev"], "linking Rust programs")?;
     }
+    page::build(root)?;
     if !args.native {
         component::build(root)?;
     }

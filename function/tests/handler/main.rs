@@ -13,6 +13,7 @@ mod formats;
 mod logprobs;
 mod mutations;
 mod openapi;
+mod page;
 mod requests;
 mod routes;
 mod streams;

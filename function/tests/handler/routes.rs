@@ -1,4 +1,4 @@
-//! Paths, methods, the page, the models and the health of the service.
+//! Paths, methods, the models and the health of the service.
 
 use http::Method;
 use serde_json::json;
@@ -76,9 +76,19 @@ fn a_model_is_found_by_its_name() {
 
 #[test]
 fn what_is_not_there_is_404_in_the_envelope() {
-    for path in
-        ["/v1", "/v1/chat/completions/", "/v1/chat", "/healthz", "//", "/page.js/", "/docs/", "/tokenize/", "/v1/tokenize", "/V1/models"]
-    {
+    for path in [
+        "/v1",
+        "/v1/chat/completions/",
+        "/v1/chat",
+        "/healthz",
+        "//",
+        "/page.js",
+        "/index.html",
+        "/docs/",
+        "/tokenize/",
+        "/v1/tokenize",
+        "/V1/models",
+    ] {
         let answer = World::new([]).get(path);
         assert_eq!((answer.status.as_u16(), answer.error()), (404, (json!(null), json!("unknown_url"))), "{path}");
     }
@@ -89,9 +99,8 @@ fn what_is_not_there_is_404_in_the_envelope() {
 fn a_wrong_method_is_told_the_right_ones() {
     let cases =
         [("/v1/chat/completions", "GET", "POST"), ("/v1/chat/completions", "HEAD", "POST"), ("/v1/chat/completions", "OPTIONS", "POST")];
-    let gets =
-        ["/", "/page.js", "/page.css", "/docs", "/docs.js", "/openapi.json", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"]
-            .map(|path| (path, "POST", "GET, HEAD"));
+    let gets = ["/", "/docs", "/docs.js", "/openapi.json", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"]
+        .map(|path| (path, "POST", "GET, HEAD"));
     for (path, method, allow) in cases.into_iter().chain(gets).chain([("/health", "BREW", "GET, HEAD")]) {
         let answer = World::new([]).send(Method::from_bytes(method.as_bytes()).unwrap(), path, "");
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allow), "{method} {path}");
@@ -101,38 +110,12 @@ fn a_wrong_method_is_told_the_right_ones() {
 
 #[test]
 fn head_answers_as_get_does() {
-    for path in
-        ["/", "/page.js", "/page.css", "/docs", "/docs.css", "/openapi.json", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"]
-    {
+    for path in ["/", "/docs", "/docs.css", "/openapi.json", "/health", "/v1/health", "/v1/models", "/v1/models/tiny"] {
         let (get, head) = (World::new([]).get(path), World::new([]).send(Method::HEAD, path, ""));
         assert_eq!((head.status, &head.headers), (get.status, &get.headers), "{path}");
         assert_eq!(get.header("content-length"), get.text().len().to_string(), "{path}");
         assert_eq!(get.header("x-content-type-options"), "nosniff");
     }
-}
-
-#[test]
-fn the_page_runs_nothing_but_its_own_files() {
-    let world = World::new([]);
-    let page = world.get("/");
-    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
-    let policy = page.header("content-security-policy");
-    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
-    assert!(!policy.contains("unsafe"), "{policy}");
-    // Under this policy anything inline would be dead.
-    let html = page.text();
-    for inline in ["<script>", "<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"] {
-        assert!(!html.contains(inline), "{inline}");
-    }
-    for file in ["/page.js", "/page.css"] {
-        assert!(html.contains(&format!("\"{file}\"")), "{file}");
-    }
-    let script = world.get("/page.js");
-    assert_eq!(script.header("content-type"), "text/javascript; charset=utf-8");
-    for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-        assert!(!script.text().contains(markup), "{markup}");
-    }
-    assert_eq!(world.get("/page.css").header("content-type"), "text/css; charset=utf-8");
 }
 
 #[test]

@@ -135,6 +135,15 @@ impl World {
         self.send(Method::GET, path, "")
     }
 
+    /// Sends a request with headers and returns its answer unread.
+    pub fn get_with(&self, path: &str, headers: &[(&'static str, &str)]) -> Response<Body> {
+        let mut request = Request::get(path).body(Frames::whole("")).unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        wait(hearth_function::handle(self.clone(), request))
+    }
+
     pub fn chat(&self, request: &Value) -> Answer {
         self.send(Method::POST, "/v1/chat/completions", request.to_string())
     }

@@ -100,13 +100,7 @@ pub fn verify(model: &ModelEntry, dir: &Path, check: Check, progress: &mut dyn F
 }
 
 /// Whether the file's bytes were hashed for it.
-fn verify_file(
-    model: &ModelEntry,
-    file: &ModelFile,
-    dir: &Path,
-    check: Check,
-    progress: &mut dyn FnMut(u64),
-) -> Result<bool, VerifyError> {
+fn verify_file(model: &ModelEntry, file: &ModelFile, dir: &Path, check: Check, progress: &mut dyn FnMut(u64)) -> Result<bool, VerifyError> {
     let path = path_of(dir, model, file);
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => VerifyError::Missing { model: model.name.clone(), path: path.clone() },

@@ -55,7 +55,8 @@ pub(super) fn pull(source: Source, args: &PullArgs, dir: &Path) -> anyhow::Resul
     if !is_here {
         eprintln!("pulling {name} from {}", describe(&source));
         let expected = Expected { size: None, sha256: &sha256 };
-        fetch(&source, Place { folder: &folder, target: &target }, expected, &name).with_context(|| format!("cannot pull {name} from {}", describe(&source)))?;
+        fetch(&source, Place { folder: &folder, target: &target }, expected, &name)
+            .with_context(|| format!("cannot pull {name} from {}", describe(&source)))?;
     }
     entry.files[0].size = fs::metadata(&target)?.len();
     if let Err(error) = look_into(&mut entry, &target) {

@@ -63,7 +63,11 @@ async fn a_load_that_failed_is_tried_again_after_a_while() {
     assert_eq!(refused.kind, ErrorKind::LoadFailed);
     fs::copy(path, &late).unwrap();
     let refused = engine.load_by_name("late").await.unwrap_err();
-    assert!(refused.message.contains("does not exist") && refused.message.contains("tried again in 2 s"), "not at once: {}", refused.message);
+    assert!(
+        refused.message.contains("does not exist") && refused.message.contains("tried again in 2 s"),
+        "not at once: {}",
+        refused.message
+    );
     tokio::time::sleep(Duration::from_millis(2100)).await;
     assert!(engine.load_by_name("late").await.is_ok());
 }

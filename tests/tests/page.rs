@@ -1,0 +1,37 @@
+//! The chat page in a real browser, against both shapes.
+
+use std::process::Command;
+
+use hearth_tests::{Server, Shape, python, root, skip, test_data};
+
+/// The names of a browser that Playwright drives; `cargo xtask test` installs the first where there is none.
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+#[test]
+fn the_page_works_in_chromium() {
+    let (Some(model), Some(python), Some(axe)) = (test_data("smollm2.gguf"), python(), test_data("node/node_modules/axe-core/axe.min.js"))
+    else {
+        return;
+    };
+    if !BROWSERS.iter().any(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())) {
+        skip("there is no Chromium; `cargo xtask test` installs it");
+        return;
+    }
+    for shape in Shape::ALL {
+        let server = Server::start(shape, &model, &["--context", "2048"]);
+        let output = Command::new(&python)
+            .arg(root().join("tests/python/page"))
+            .arg(format!("http://{}", server.address))
+            .arg(&axe)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .expect("python starts");
+        assert!(
+            output.status.success(),
+            "{shape:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        eprintln!("{shape:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
