@@ -74,6 +74,7 @@ pub(super) fn read(family: &Family, config: &Config) -> Result<Parameters, Folde
     if architecture == "bert" {
         writer.f32("attention.layer_norm_epsilon", config.f64("layer_norm_eps")?);
         writer.metadata.bool("bert.attention.causal", false);
+        writer.metadata.u32("tokenizer.ggml.token_type_count", config.opt_u32("type_vocab_size")?.unwrap_or(2));
         return Ok(Parameters { metadata: writer.metadata, heads: heads as usize, kv_heads: kv_heads as usize, ..Parameters::default() });
     }
     let eps = if architecture == "gemma3" { config.opt_f64("rms_norm_eps")?.unwrap_or(1e-6) } else { config.f64("rms_norm_eps")? };
