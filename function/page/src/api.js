@@ -34,12 +34,19 @@ async function ask(path, options = {}) {
   throw new Problem(response.status === 401 ? "key" : "refused", typeof message === "string" ? message : "", response.status);
 }
 
+const contextOf = (model) => [model?.context_length, model?.max_model_len, model?.context_window, model?.meta?.n_ctx].find((size) => size > 0) ?? 0;
+
 /** The models, the default first: `{ id, context }`, where `context` is its tokens, or 0 where the server does not say. */
 export async function models() {
   const { data } = await (await ask("/v1/models")).json().catch(() => ({}));
   if (!Array.isArray(data)) throw new Problem("garbled");
-  const context = (model) => [model.context_length, model.max_model_len, model.context_window, model.meta?.n_ctx].find((size) => size > 0) ?? 0;
-  return data.map((model) => ({ id: String(model.id), context: context(model) }));
+  return data.map((model) => ({ id: String(model.id), context: contextOf(model) }));
+}
+
+/** The tokens of a model's context, or 0. The server loads the model to answer. */
+export async function context(id) {
+  const response = await ask(`/v1/models/${encodeURIComponent(id)}`);
+  return contextOf(await response.json().catch(() => null));
 }
 
 /** The chunks of an answer to `request` as they arrive. Throws a `Problem`, or `AbortError` once `signal` says so. */

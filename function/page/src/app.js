@@ -63,6 +63,13 @@ export const app = {
     }
   },
 
+  /** Finds out how long the context of a model is, which has answered and so is loaded. */
+  async measureContext(id) {
+    if (store.get().models.find((model) => model.id === id)?.context !== 0) return;
+    const context = await api.context(id).catch(() => 0);
+    store.set({ models: store.get().models.map((model) => (model.id === id ? { ...model, context } : model)) });
+  },
+
   /** Asks for the key, and does `again` once there is one. */
   askKey(again) {
     const { dialog } = store.get();

@@ -82,6 +82,7 @@ async function answer(id) {
       add(reply, chunk);
       later();
     }
+    app.measureContext(model);
   } catch (error) {
     if (error.name === "AbortError") {
       reply.finish = "stopped";
