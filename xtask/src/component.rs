@@ -13,14 +13,10 @@ use anyhow::{Context, Result, ensure};
 use wasi_preview1_component_adapter_provider::{WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER};
 use wit_component::ComponentEncoder;
 
-use crate::{
-    page,
-    toolchain::{Toolchain, WASM_LIBRARY},
-};
+use crate::toolchain::{Toolchain, WASM_LIBRARY};
 
-/// Builds the chat function, with its page, and returns the component's path, `target/hearth_function.component.wasm`. What is up to date is not made again.
+/// Builds the chat function, with its page where `page::build` has made that, and returns the component's path, `target/hearth_function.component.wasm`. What is up to date is not made again.
 pub(crate) fn build(workspace_root: &Path) -> Result<PathBuf> {
-    page::build(workspace_root)?;
     let target = workspace_root.join("target");
     // A folder of its own: builds of the host and of the function then do not wait for one another's lock.
     let core = compile(workspace_root, &target.join("wasm"), "hearth-function", true)?;

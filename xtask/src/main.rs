@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
-        Task::Component => component::build(&root).map(|path| println!("{}", path.display())),
+        Task::Component => page::build(&root).and_then(|_| component::build(&root)).map(|path| println!("{}", path.display())),
         Task::Page => page::build(&root),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     command::{self, cargo, run_quietly, works},
     component,
     node::Node,
-    system,
+    page, system,
 };
 
 #[derive(clap::Args, Default)]
@@ -37,6 +37,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let python = python(root)?;
     packages(&node, root, &data)?;
     llama_cpp(&python, &data)?;
+    page::build(root)?;
     component::build(root)?;
 
     // The test of the arrows asks cargo for all dependencies, those of other systems too, and does so without a network.

@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{
     command::{self, cargo},
-    component, test,
+    component, page, test,
 };
 
 /// What can be measured, in the order of the page.
@@ -114,6 +114,7 @@ impl Bench {
             let python = test::venv(root, "python")?.join("bin/python");
             test::llama_cpp(&python, &data)?;
             peer::build(&data, &test::venv(root, "tools")?)?;
+            page::build(root)?;
             component::build(root)?;
             eprintln!("building Hearth (profile dev, which optimizes the engine as a release does)");
             command::run(cargo(root).args(["build", "--workspace", "--bins", "--locked"]))?;
