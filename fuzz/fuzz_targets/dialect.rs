@@ -1,5 +1,5 @@
-//! Any answer, in the dialect that its first byte chooses and cut as its second line says: what is told does not depend on the cuts, no text is lost where nothing is a
-//! call, and what is a call has JSON for arguments.
+//! Any answer behind a line whose letters say the dialect, whether the prompt has opened the thinking, whether a grammar holds the answer, and the lengths of its pieces:
+//! what is told does not depend on the pieces, no text is lost where nothing is a call, and what is a call has JSON for arguments.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -64,16 +64,18 @@ fn tell(mut parser: Parser, pieces: &[&str]) -> (String, String, Vec<(String, St
     (text, reasoning, calls)
 }
 
-libfuzzer_sys::fuzz_target!(|input: (u8, bool, bool, Vec<u8>, &str)| {
-    let (choice, thinks, held, cuts, answer) = input;
-    let dialect = &DIALECTS[usize::from(choice) % DIALECTS.len()];
+libfuzzer_sys::fuzz_target!(|input: &str| {
+    let (line, answer) = input.split_once('\n').unwrap_or(("", input));
+    let mut letters = line.bytes().chain(std::iter::repeat(0)).map(usize::from);
+    let mut letter = || letters.next().unwrap_or(0);
+    let (dialect, thinks, held) = (&DIALECTS[letter() % DIALECTS.len()], letter() % 2 == 1, letter() % 2 == 1);
     let parameters = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}, "c": {"type": ["string", "null"]}}});
     let tool = |name: &str| Tool { name: name.into(), parameters: parameters.clone() };
     let tools: std::sync::Arc<[Tool]> = [tool("f"), tool("f_g")].into();
     let mut pieces = Vec::new();
     let mut rest = answer;
-    for cut in cuts {
-        let at = (0..=usize::from(cut).min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
+    for letter in line.bytes().skip(3) {
+        let at = (0..=usize::from(letter % 16).min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
         let (piece, after) = rest.split_at(at);
         pieces.push(piece);
         rest = after;
