@@ -201,7 +201,8 @@ pub(crate) fn include_usage(fields: &mut Fields) -> bool {
     fields.object("stream_options", &STREAM_OPTIONS).and_then(|mut options| options.flag("include_usage")).unwrap_or_default()
 }
 
-fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
+/// How many of the likeliest tokens are told at each place, where any are.
+pub(crate) fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
     let top = fields.count("top_logprobs").unwrap_or_default();
     match fields.flag("logprobs").unwrap_or_default() {
         true => Ok(Some(top)),
