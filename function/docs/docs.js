@@ -24,11 +24,13 @@ function resolve(api, schema) {
   return { name, schema: api.components.schemas[name] };
 }
 
+// A bound that is only that of a computer's numbers is none to speak of.
 function bounds(low, high, unit) {
+  if (high >= 2 ** 31 - 1) high = undefined;
   if (low === undefined && high === undefined) return "";
-  if (high === undefined) return ` ≥ ${low}${unit}`;
-  if (low === undefined) return ` ≤ ${high}${unit}`;
-  return ` ${low} to ${high}${unit}`;
+  if (high === undefined) return `, at least ${low}${unit}`;
+  if (low === undefined) return `, at most ${high}${unit}`;
+  return `, ${low} to ${high}${unit}`;
 }
 
 // What a value is, in words.
@@ -38,7 +40,7 @@ function type(api, schema) {
   const choices = schema.anyOf || schema.oneOf;
   if (choices) return [...new Set(choices.map((one) => type(api, one)))].join(" | ");
   switch (schema.type) {
-    case "array": return `array of ${type(api, schema.items)}${bounds(schema.minItems, schema.maxItems, "")}`;
+    case "array": return `array (${type(api, schema.items)})${bounds(schema.minItems, schema.maxItems, "")}`;
     case "object": return "object";
     case "string": return `string${bounds(schema.minLength, schema.maxLength, " bytes")}`;
     case undefined: return "any";

@@ -1,14 +1,28 @@
-//! Any bytes: reading them as a chat request ends in a request with messages, or in a 400 of bounded length.
+//! Any bytes: reading them as a request of OpenAI's API ends in a request, or in a 400 of bounded length.
 #![no_main]
 
-use hearth_function::{generate::Prompt, openai::chat::ChatRequest};
+use hearth_function::{
+    generate::Prompt,
+    openai::{chat::ChatRequest, completions::CompletionRequest, embeddings::EmbeddingRequest},
+    wire::ApiError,
+};
+
+fn is_refusal(error: &ApiError) {
+    assert_eq!(error.status, 400);
+    assert!(error.json().len() < 2000);
+}
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     match ChatRequest::parse(bytes) {
         Ok(request) => assert!(matches!(request.generate.prompt, Prompt::Messages(messages) if !messages.is_empty())),
-        Err(error) => {
-            assert_eq!(error.status, 400);
-            assert!(error.json().len() < 2000);
-        }
+        Err(error) => is_refusal(&error),
+    }
+    match CompletionRequest::parse(bytes) {
+        Ok(request) => assert!(!request.generate.is_empty()),
+        Err(error) => is_refusal(&error),
+    }
+    match EmbeddingRequest::parse(bytes) {
+        Ok(request) => assert!(!request.input.is_empty()),
+        Err(error) => is_refusal(&error),
     }
 });

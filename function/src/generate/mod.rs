@@ -1,8 +1,8 @@
 //! Generating text, whatever the wire: the one request ([`Generate`]) that every API's is read into, and the one stream of chunks (`Choices`) that every API's answer is
 //! written from. Beneath is wasi-nn's generate mode (`docs/wasi-nn.md`); above are the APIs (`openai`), which know their own fields and frames and nothing of tensors.
 //!
-//! An API does: read its wire request into a [`Generate`]; [`open`] it, which returns when the first chunk is there, so that a refusal still has its status; then either
-//! [`Choices::whole`] and write, or [`stream::body`] with a writer of its frames.
+//! An API does: read its wire request into a [`Generate`]; `open` it, which returns when the first chunk is there, so that a refusal still has its status; then either
+//! `Choices::whole` and write, or `stream::body` with a writer of its frames.
 
 mod answer;
 mod choices;
