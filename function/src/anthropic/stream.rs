@@ -28,12 +28,16 @@ enum Document<'a> {
 
 /// What a block goes on with.
 #[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta<'a> {
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'static str },
-    TextDelta { text: &'a str },
-    InputJsonDelta { partial_json: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'static str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
 }
 
 impl Document<'_> {
@@ -86,7 +90,7 @@ impl Writer {
         let Some(open) = self.open.take() else { return };
         let index = self.blocks - 1;
         if open == Open::Thinking {
-            Document::ContentBlockDelta { index, delta: Delta::SignatureDelta { signature: SIGNATURE } }.write(frame);
+            Document::ContentBlockDelta { index, delta: Delta::Signature { signature: SIGNATURE } }.write(frame);
         }
         Document::ContentBlockStop { index }.write(frame);
     }
@@ -102,7 +106,7 @@ impl Writer {
                     self.begin_block(frame, Open::Thinking, Block::Thinking { thinking: "", signature: "" });
                 }
                 match self.head.thinking {
-                    Thinking::Told => self.delta(frame, Delta::ThinkingDelta { thinking }),
+                    Thinking::Told => self.delta(frame, Delta::Thinking { thinking }),
                     // A word that the answer is still coming, also for who has gone: it is noticed when something is written.
                     Thinking::Omitted | Thinking::Untold => Document::Ping.write(frame),
                 }
@@ -111,7 +115,7 @@ impl Writer {
                 if self.open != Some(Open::Text) {
                     self.begin_block(frame, Open::Text, Block::Text { text: "" });
                 }
-                self.delta(frame, Delta::TextDelta { text });
+                self.delta(frame, Delta::Text { text });
             }
             Event::CallBegin { name, .. } => {
                 self.begin_block(frame, Open::Call, Block::ToolUse { id: call_id(), name, input: json!({}) });
@@ -119,7 +123,7 @@ impl Writer {
             }
             Event::CallArguments { index, text } => {
                 if let Some(&index) = self.calls.get(*index) {
-                    Document::ContentBlockDelta { index, delta: Delta::InputJsonDelta { partial_json: text } }.write(frame);
+                    Document::ContentBlockDelta { index, delta: Delta::InputJson { partial_json: text } }.write(frame);
                 }
             }
         }
