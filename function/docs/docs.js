@@ -103,9 +103,10 @@ function operation(api, path, method, operation) {
   const request = operation.requestBody?.content["application/json"];
   section.append(command(method, path, request?.example));
   if (request) section.append(...body(api, "Request", request));
-  const { "application/json": whole, "text/event-stream": events } = operation.responses["200"].content;
+  const { "application/json": whole, "text/event-stream": events, "application/x-ndjson": lines } = operation.responses["200"].content;
   section.append(make("h3", "", "Answer"), folded(api, "A document", whole));
   if (events) section.append(folded(api, "Streamed: each event's data", events));
+  if (lines) section.append(folded(api, "Streamed: each line", lines));
   return section;
 }
 
@@ -124,9 +125,15 @@ function show(api) {
       }
     }
   }
-  const errors = { schema: { $ref: "#/components/schemas/Error" } };
-  const section = make("section", "", make("h2", "path", "Errors"), ...body(api, "Every refusal's document", errors));
+  const section = make("section", "", make("h2", "path", "Errors"));
   section.id = "errors";
+  const operations = Object.values(api.paths).flatMap((methods) => Object.values(methods));
+  const refusal = (operation) => operation.responses.default.content["application/json"];
+  for (const reference of new Set(operations.map((operation) => refusal(operation).schema.$ref))) {
+    const alike = operations.filter((operation) => refusal(operation).schema.$ref === reference);
+    const names = [...new Set(alike.flatMap((operation) => operation.tags))];
+    section.append(...body(api, `Every refusal's document: ${names.join(", ")}`, refusal(alike[0])));
+  }
   const link = make("a", "", "Errors");
   link.href = "#errors";
   at("nav").append(make("h2", "", "Refusals"), link);

@@ -1,10 +1,12 @@
 //! What a client may ask, and where: routes are found here, and OpenAPI's document is made from it.
 
+use http::Response;
+
 use crate::{
-    llama, models,
+    Body, anthropic, llama, models, ollama,
     openai::{self, schemas},
-    openapi,
-    wire::table::Table,
+    openapi, respond,
+    wire::{ApiError, table::Table},
 };
 
 /// What is done at a path.
@@ -19,6 +21,16 @@ pub(crate) enum Action {
     Tokenize,
     Detokenize,
     ApplyTemplate,
+    Messages,
+    CountTokens,
+    OllamaChat,
+    OllamaGenerate,
+    OllamaEmbed,
+    OllamaEmbeddings,
+    OllamaTags,
+    OllamaRunning,
+    OllamaShow,
+    OllamaVersion,
     Health,
     OpenApi,
 }
@@ -27,17 +39,54 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Group {
     OpenAi,
+    Anthropic,
+    Ollama,
     Llama,
     Service,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 3] = [Self::OpenAi, Self::Llama, Self::Service];
+    pub(crate) const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Ollama, Self::Llama, Self::Service];
+
+    /// Whose client asks for a path, be it there or not.
+    pub(crate) fn of(path: &str) -> Self {
+        let beneath = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        match path {
+            _ if beneath("/v1/messages") => Self::Anthropic,
+            _ if beneath("/api") => Self::Ollama,
+            _ => Self::OpenAi,
+        }
+    }
+
+    /// The answer that tells its clients of an error.
+    pub(crate) fn refusal(self, error: &ApiError) -> Response<Body> {
+        match self {
+            Self::Anthropic => anthropic::refusal(error),
+            Self::Ollama => ollama::refusal(error),
+            Self::OpenAi | Self::Llama | Self::Service => error.response(),
+        }
+    }
+
+    /// What that answer holds.
+    pub(crate) fn error(self) -> &'static Table {
+        match self {
+            Self::Anthropic => &anthropic::schemas::ERROR,
+            Self::Ollama => &ollama::schemas::ERROR,
+            Self::OpenAi | Self::Llama | Self::Service => &schemas::ERROR,
+        }
+    }
+
+    /// The content type of its streams.
+    pub(crate) fn stream(self) -> &'static str {
+        if self == Self::Ollama { respond::LINES } else { respond::EVENTS }
+    }
 
     /// What it is called.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "OpenAI's API",
+            Self::Anthropic => "Anthropic's API",
+            Self::Ollama => "Ollama's API",
             Self::Llama => "llama.cpp's API",
             Self::Service => "The service",
         }
@@ -58,7 +107,7 @@ pub(crate) struct Endpoint {
     pub(crate) request: Option<(&'static Table, &'static str)>,
     /// What the answer holds.
     pub(crate) answer: &'static Table,
-    /// What each event of a streamed answer holds.
+    /// What each event or line of a streamed answer holds.
     pub(crate) stream: Option<&'static Table>,
 }
 
@@ -66,7 +115,7 @@ pub(crate) const GET: &str = "GET, HEAD";
 pub(crate) const POST: &str = "POST";
 
 /// All that there is beside the pages.
-pub(crate) static ENDPOINTS: [Endpoint; 11] = [
+pub(crate) static ENDPOINTS: [Endpoint; 21] = [
     Endpoint {
         paths: &["/v1/chat/completions"],
         methods: POST,
@@ -118,6 +167,112 @@ pub(crate) static ENDPOINTS: [Endpoint; 11] = [
         about: "One model, and what it says of itself; one that is loaded only when it is wanted is then loaded",
         request: None,
         answer: &schemas::MODEL,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/v1/messages"],
+        methods: POST,
+        action: Action::Messages,
+        group: Group::Anthropic,
+        about: "Continue a conversation",
+        request: Some((
+            &anthropic::TABLE,
+            r#"{"max_tokens": 256, "messages": [{"role": "user", "content": "What is the capital of France?"}]}"#,
+        )),
+        answer: &anthropic::schemas::MESSAGE,
+        stream: Some(&anthropic::schemas::EVENT),
+    },
+    Endpoint {
+        paths: &["/v1/messages/count_tokens"],
+        methods: POST,
+        action: Action::CountTokens,
+        group: Group::Anthropic,
+        about: "Count the tokens of a conversation",
+        request: Some((&anthropic::COUNT, r#"{"messages": [{"role": "user", "content": "What is the capital of France?"}]}"#)),
+        answer: &anthropic::schemas::COUNTED,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/api/chat"],
+        methods: POST,
+        action: Action::OllamaChat,
+        group: Group::Ollama,
+        about: "Continue a chat",
+        request: Some((&ollama::CHAT, r#"{"messages": [{"role": "user", "content": "What is the capital of France?"}], "stream": false}"#)),
+        answer: &ollama::schemas::CHAT,
+        stream: Some(&ollama::schemas::CHAT),
+    },
+    Endpoint {
+        paths: &["/api/generate"],
+        methods: POST,
+        action: Action::OllamaGenerate,
+        group: Group::Ollama,
+        about: "Answer a prompt, or continue it as it is",
+        request: Some((
+            &ollama::GENERATE,
+            r#"{"prompt": "What is the capital of France?", "options": {"temperature": 0}, "stream": false}"#,
+        )),
+        answer: &ollama::schemas::GENERATE,
+        stream: Some(&ollama::schemas::GENERATE),
+    },
+    Endpoint {
+        paths: &["/api/embed"],
+        methods: POST,
+        action: Action::OllamaEmbed,
+        group: Group::Ollama,
+        about: "Tell texts as vectors",
+        request: Some((&ollama::EMBED, r#"{"input": ["The cat sat on the mat.", "A feline rested on the rug."]}"#)),
+        answer: &ollama::schemas::EMBED,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/api/embeddings"],
+        methods: POST,
+        action: Action::OllamaEmbeddings,
+        group: Group::Ollama,
+        about: "Tell a text as a vector; /api/embed is the newer form",
+        request: Some((&ollama::EMBEDDINGS, r#"{"prompt": "The cat sat on the mat."}"#)),
+        answer: &ollama::schemas::EMBEDDINGS,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/api/tags"],
+        methods: GET,
+        action: Action::OllamaTags,
+        group: Group::Ollama,
+        about: "The models that are served, the default first",
+        request: None,
+        answer: &ollama::schemas::TAGS,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/api/ps"],
+        methods: GET,
+        action: Action::OllamaRunning,
+        group: Group::Ollama,
+        about: "The models that answer when they are asked",
+        request: None,
+        answer: &ollama::schemas::RUNNING,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/api/show"],
+        methods: POST,
+        action: Action::OllamaShow,
+        group: Group::Ollama,
+        about: "What a model says of itself; one that is loaded only when it is wanted is then loaded",
+        request: Some((&ollama::SHOW, "{}")),
+        answer: &ollama::schemas::SHOWN,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/api/version"],
+        methods: GET,
+        action: Action::OllamaVersion,
+        group: Group::Ollama,
+        about: "The version of Ollama whose API this is",
+        request: None,
+        answer: &ollama::schemas::VERSION,
         stream: None,
     },
     Endpoint {

@@ -3,6 +3,7 @@
 //! What it needs of the world are ports (traits): [`ports::Nn`], [`ports::Settings`]. A host implements them; as a wasm component `wasm.rs` does, over wasi-nn and Spin's
 //! variables. Never here: wasmtime, Burn, tokio, sockets; `cfg(target_family = "wasm")` stands below and nowhere else.
 
+pub mod anthropic;
 pub mod body;
 mod docs;
 mod endpoints;
@@ -11,6 +12,7 @@ mod ident;
 mod llama;
 mod models;
 mod nn;
+mod ollama;
 pub mod openai;
 mod openapi;
 mod page;

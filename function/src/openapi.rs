@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use crate::{
     Body,
     endpoints::{ENDPOINTS, Endpoint, Group},
-    openai::schemas::ERROR,
     respond,
     wire::{
         schema::{self, Schemas},
@@ -47,10 +46,10 @@ fn operations(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     let [path, others @ ..] = endpoint.paths else { return Value::Null };
     let mut content = json!({"application/json": {"schema": schema::reference(endpoint.answer, schemas)}});
     if let Some(table) = endpoint.stream {
-        // OpenAPI 3.1 has no words for a stream: this is what each event's data is.
-        content["text/event-stream"] = json!({"schema": schema::reference(table, schemas)});
+        // OpenAPI 3.1 has no words for a stream: this is what each event's data or each line is.
+        content[endpoint.group.stream()] = json!({"schema": schema::reference(table, schemas)});
     }
-    let error = json!({"application/json": {"schema": schema::reference(&ERROR, schemas)}});
+    let error = json!({"application/json": {"schema": schema::reference(endpoint.group.error(), schemas)}});
     let mut operation = json!({
         "operationId": format!("{:?}", endpoint.action),
         "tags": [endpoint.group.name()],

@@ -33,11 +33,16 @@ pub(crate) fn document(document: &impl serde::Serialize) -> Response<Body> {
     json(StatusCode::OK, serde_json::to_string(document).unwrap_or_default())
 }
 
-/// A stream of server-sent events.
-pub(crate) fn events(body: Body) -> Response<Body> {
+/// The type of a stream of server-sent events.
+pub(crate) const EVENTS: &str = "text/event-stream";
+/// The type of a stream of JSON documents, each a line.
+pub(crate) const LINES: &str = "application/x-ndjson";
+
+/// An answer that is made piece by piece.
+pub(crate) fn stream(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // nginx holds back what it proxies unless it is told not to.

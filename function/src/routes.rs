@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
 use crate::{
-    Body, docs,
-    endpoints::{Action, ENDPOINTS, Endpoint, GET},
-    llama, models, openai, openapi,
+    Body, anthropic, docs,
+    endpoints::{Action, ENDPOINTS, Endpoint, GET, Group},
+    llama, models, ollama, openai, openapi,
     page::{self, Asset},
     ports::Ports,
     socket,
@@ -59,16 +59,16 @@ fn rest(pattern: &str, path: &str) -> Option<String> {
 pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P, request: Request<B>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let Some(route) = Route::of(path) else { return not_found(&parts.method, path).response() };
+    let Some(route) = Route::of(path) else { return Group::of(path).refusal(&not_found(&parts.method, path)) };
     let methods = route.methods();
     if !methods.split(", ").any(|method| method == parts.method.as_str()) {
-        return not_allowed(&parts.method, path, methods).response();
+        return Group::of(path).refusal(&not_allowed(&parts.method, path, methods));
     }
     match route {
         Route::Page(asset) => page::get(asset, &parts.headers),
         Route::Docs(asset) => docs::get(asset),
         Route::Socket => socket::describe(),
-        Route::Api(endpoint, rest) => act(&ports, endpoint.action, rest, body).await.unwrap_or_else(|error| error.response()),
+        Route::Api(endpoint, rest) => act(&ports, endpoint.action, rest, body).await.unwrap_or_else(|error| endpoint.group.refusal(&error)),
     }
 }
 
@@ -90,6 +90,16 @@ async fn act<P: Ports, B: http_body::Body<Data = Bytes>>(
         Action::Tokenize => llama::tokenize(ports, body).await,
         Action::Detokenize => llama::detokenize(ports, body).await,
         Action::ApplyTemplate => llama::apply_template(ports, body).await,
+        Action::Messages => anthropic::post(ports, body).await,
+        Action::CountTokens => anthropic::count(ports, body).await,
+        Action::OllamaChat => ollama::chat(ports, body).await,
+        Action::OllamaGenerate => ollama::generate(ports, body).await,
+        Action::OllamaEmbed => ollama::embed(ports, body).await,
+        Action::OllamaEmbeddings => ollama::embeddings(ports, body).await,
+        Action::OllamaTags => Ok(ollama::tags(ports).await),
+        Action::OllamaRunning => Ok(ollama::running(ports).await),
+        Action::OllamaShow => ollama::show(ports, body).await,
+        Action::OllamaVersion => Ok(ollama::version()),
     }
 }
 

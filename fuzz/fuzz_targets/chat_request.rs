@@ -1,7 +1,8 @@
-//! Any bytes: reading them as a request of OpenAI's API ends in a request, or in a 400 of bounded length.
+//! Any bytes: reading them as a request of OpenAI's or Anthropic's API ends in a request, or in a 400 of bounded length.
 #![no_main]
 
 use hearth_function::{
+    anthropic::MessagesRequest,
     generate::Prompt,
     openai::{chat::ChatRequest, completions::CompletionRequest, embeddings::EmbeddingRequest},
     wire::ApiError,
@@ -14,6 +15,10 @@ fn is_refusal(error: &ApiError) {
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     match ChatRequest::parse(bytes) {
+        Ok(request) => assert!(matches!(request.generate.prompt, Prompt::Messages(messages) if !messages.is_empty())),
+        Err(error) => is_refusal(&error),
+    }
+    match MessagesRequest::parse(bytes) {
         Ok(request) => assert!(matches!(request.generate.prompt, Prompt::Messages(messages) if !messages.is_empty())),
         Err(error) => is_refusal(&error),
     }

@@ -63,3 +63,9 @@ pub struct CalledFunction {
     /// The arguments' JSON text.
     pub arguments: String,
 }
+
+/// The function of the last call of this id.
+pub(crate) fn called(messages: &[Message], id: &str) -> Option<String> {
+    let mut calls = messages.iter().rev().flat_map(|message| message.tool_calls.iter().rev());
+    calls.find(|call| call.id.as_deref() == Some(id)).map(|call| call.function.name.clone())
+}

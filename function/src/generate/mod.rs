@@ -11,10 +11,12 @@ mod message;
 mod request;
 pub(crate) mod stream;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, Call};
 pub(crate) use choices::Choices;
 pub(crate) use chunk::{Chunk, Counts, Ending, Event, FinishReason, TokenLogprob};
+pub(crate) use message::called;
 pub use message::{CalledFunction, Message, Role, ToolCall};
+pub(crate) use request::thinking;
 pub use request::{Function, Generate, Grammar, Prompt, Sampling, Tool, ToolChoice};
 
 use crate::{

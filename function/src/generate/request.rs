@@ -187,3 +187,8 @@ impl Default for Sampling {
         }
     }
 }
+
+/// The variables of a chat template that say whether the model thinks. Models know it by one of two names, and take no notice of the other.
+pub(crate) fn thinking(thinks: bool) -> impl Iterator<Item = (String, Value)> {
+    ["enable_thinking", "thinking"].into_iter().map(move |name| (name.to_owned(), Value::Bool(thinks)))
+}

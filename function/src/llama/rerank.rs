@@ -9,7 +9,7 @@ use crate::{
     Body,
     openai::{
         chat::request::{MODEL, model},
-        embeddings::{MAX_INPUTS, Usage, embed},
+        embeddings::{Embedded, MAX_INPUTS, Usage, embed, named},
     },
     ports::Ports,
     receive, respond,
@@ -75,7 +75,8 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
         Some(text) => text.take(),
         None => document,
     }));
-    let (model, vectors, usage) = embed(ports, model(&mut fields).as_deref(), &texts, "documents").await?;
+    let embedded = embed(ports, model(&mut fields).as_deref(), &texts, false).await;
+    let Embedded { model, vectors, tokens, .. } = embedded.map_err(named("documents"))?;
     let (query, documents) = vectors.split_first().unwrap_or((&EMPTY, &[]));
     // All have length 1.
     let score = |vector: &Vec<f32>| query.iter().zip(vector).map(|(a, b)| a * b).sum();
@@ -88,7 +89,7 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
             ranked.document = Some(json!({"text": texts[ranked.index + 1]}));
         }
     }
-    Ok(respond::document(&Answer { object: "list", model, results, usage }))
+    Ok(respond::document(&Answer { object: "list", model, results, usage: Usage::of(tokens) }))
 }
 
 static EMPTY: Vec<f32> = Vec::new();

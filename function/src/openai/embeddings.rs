@@ -101,6 +101,12 @@ pub(crate) struct Usage {
     total_tokens: u64,
 }
 
+impl Usage {
+    pub(crate) fn of(tokens: u64) -> Self {
+        Self { prompt_tokens: tokens, total_tokens: tokens }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Answer {
     object: &'static str,
@@ -126,7 +132,7 @@ enum Vector {
 /// Answers with a vector for each text.
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {
     let EmbeddingRequest { model, input, base64, dimensions } = EmbeddingRequest::read(receive::json(ports, body).await?)?;
-    let (model, vectors, usage) = embed(ports, model.as_deref(), &input, "input").await?;
+    let Embedded { model, vectors, tokens, .. } = embed(ports, model.as_deref(), &input, false).await.map_err(named("input"))?;
     let mut data = Vec::with_capacity(vectors.len());
     for (index, vector) in vectors.into_iter().enumerate() {
         let vector = shortened(vector, dimensions)?;
@@ -137,33 +143,57 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
         };
         data.push(Embedding { object: "embedding", index, embedding });
     }
-    Ok(respond::document(&Answer { object: "list", data, model, usage }))
+    Ok(respond::document(&Answer { object: "list", data, model, usage: Usage::of(tokens) }))
 }
 
-/// The vectors of texts and arrays of tokens, each of length 1, with the model's name and what was counted. The client calls them `param`.
-pub(crate) async fn embed<P: Ports>(
-    ports: &P,
-    model: Option<&str>,
-    input: &[Value],
-    param: &str,
-) -> Result<(String, Vec<Vec<f32>>, Usage), ApiError> {
+/// Vectors of texts.
+pub(crate) struct Embedded {
+    /// The model's name.
+    pub(crate) model: String,
+    /// As many as there were texts, each of length 1.
+    pub(crate) vectors: Vec<Vec<f32>>,
+    /// Those of the texts.
+    pub(crate) tokens: u64,
+    pub(crate) timings: Timings,
+}
+
+/// Milliseconds of an embedding request.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Timings {
+    pub(crate) queue_ms: f64,
+    pub(crate) compute_ms: f64,
+}
+
+/// The vectors of texts and arrays of tokens; those that are longer than the context are refused, or cut with `truncate`.
+pub(crate) async fn embed<P: Ports>(ports: &P, model: Option<&str>, input: &[Value], truncate: bool) -> Result<Embedded, ApiError> {
     #[derive(Deserialize)]
     struct Ending {
         usage: Counts,
+        #[serde(default)]
+        timings: Timings,
     }
     #[derive(Deserialize)]
     struct Counts {
         prompt_tokens: u64,
     }
-    let asked = models::ask(ports, model, &json!({"input": input})).await;
-    let (model, mut outputs) = asked.map_err(|error| error.rename("messages", param).rename("input", param))?;
+    let mut question = json!({"input": input});
+    if truncate {
+        question["truncate"] = json!(true);
+    }
+    let (model, mut outputs) = models::ask(ports, model, &question).await?;
     let vectors = outputs.rows("embeddings", input.len())?;
-    let Ending { usage: Counts { prompt_tokens } } = outputs.json("result")?.ok_or_else(|| internal("The model gave no result."))?;
-    Ok((model, vectors, Usage { prompt_tokens, total_tokens: prompt_tokens }))
+    let Ending { usage, timings } = outputs.json("result")?.ok_or_else(|| internal("The model gave no result."))?;
+    Ok(Embedded { model, vectors, tokens: usage.prompt_tokens, timings })
+}
+
+/// Gives an error of [`embed`] the client's own name for the texts.
+pub(crate) fn named(param: &'static str) -> impl Fn(ApiError) -> ApiError {
+    move |error| error.rename("messages", param).rename("input", param)
 }
 
 /// The first elements of a vector, at length 1 again.
-fn shortened(mut vector: Vec<f32>, dimensions: Option<u32>) -> Result<Vec<f32>, ApiError> {
+pub(crate) fn shortened(mut vector: Vec<f32>, dimensions: Option<u32>) -> Result<Vec<f32>, ApiError> {
     let Some(dimensions) = dimensions.map(|count| count as usize) else { return Ok(vector) };
     if dimensions > vector.len() {
         return Err(invalid("dimensions", format!("{dimensions}, where this model's vectors have {}.", vector.len())));

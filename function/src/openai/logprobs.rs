@@ -17,8 +17,9 @@ pub(crate) struct Logprobs<'a> {
     refusal: (),
 }
 
+/// A token and the likeliest at its place.
 #[derive(Debug, Serialize)]
-struct Token<'a> {
+pub(crate) struct Token<'a> {
     #[serde(flatten)]
     token: Candidate<'a>,
     top_logprobs: Vec<Candidate<'a>>,
@@ -34,9 +35,13 @@ struct Candidate<'a> {
 impl<'a> Logprobs<'a> {
     /// `None` where there are none to tell.
     pub(crate) fn of(tokens: &'a [TokenLogprob]) -> Option<Self> {
-        let content =
-            tokens.iter().map(|token| Token { token: token.into(), top_logprobs: token.top.iter().map(Candidate::from).collect() });
-        (!tokens.is_empty()).then(|| Self { content: content.collect(), refusal: () })
+        (!tokens.is_empty()).then(|| Self { content: tokens.iter().map(Token::from).collect(), refusal: () })
+    }
+}
+
+impl<'a> From<&'a TokenLogprob> for Token<'a> {
+    fn from(token: &'a TokenLogprob) -> Self {
+        Self { token: token.into(), top_logprobs: token.top.iter().map(Candidate::from).collect() }
     }
 }
 

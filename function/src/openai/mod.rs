@@ -5,7 +5,7 @@ pub mod completions;
 pub mod embeddings;
 mod format;
 mod head;
-mod logprobs;
+pub(crate) mod logprobs;
 mod models;
 pub(crate) mod sampling;
 pub(crate) mod schemas;

@@ -4,6 +4,8 @@
 #![allow(unreachable_pub)]
 
 mod answers;
+mod anthropic_answers;
+mod anthropic_requests;
 mod choices;
 mod completions;
 mod contract;
@@ -12,6 +14,10 @@ mod errors;
 mod formats;
 mod logprobs;
 mod mutations;
+mod ollama_answers;
+mod ollama_embeddings;
+mod ollama_models;
+mod ollama_requests;
 mod openapi;
 mod page;
 mod requests;

@@ -57,6 +57,34 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     tools["tool_choice"] = json!({"type": "function", "function": {"name": "weather"}});
     tools["parallel_tool_calls"] = json!(false);
     let old = hello(json!({"functions": [tool["function"]], "function_call": {"name": "weather"}, "grammar": "", "regex": ""}));
+    let anthropic_tool = json!({"name": "weather", "description": "d", "input_schema": schema});
+    let anthropic = json!({
+        "model": "tiny", "max_tokens": 10, "stream": true, "system": [{"type": "text", "text": "s"}], "temperature": 0.5, "top_p": 0.9, "top_k": 40,
+        "stop_sequences": ["a"], "metadata": {"user_id": "u"}, "thinking": {"type": "enabled", "budget_tokens": 5, "display": "omitted"},
+        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": schema}}, "tools": [anthropic_tool],
+        "tool_choice": {"type": "auto", "disable_parallel_tool_use": true},
+        "messages": [
+            {"role": "user", "content": "🔥"},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "text", "text": "u"},
+                {"type": "tool_use", "id": "c", "name": "weather", "input": {"a": [1]}}
+            ]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "x"}], "is_error": true}]}
+        ]
+    });
+    let mut count = anthropic.clone();
+    for name in ["max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata"] {
+        count.as_object_mut().unwrap().remove(name);
+    }
+    let ollama = json!({
+        "model": "tiny:latest", "tools": [tool], "format": schema, "think": true, "logprobs": true, "top_logprobs": 1, "keep_alive": "5m",
+        "options": {"num_predict": 5, "num_ctx": 64, "temperature": 0, "top_k": 1, "min_p": 0.1, "seed": 1, "stop": ["a"], "repeat_penalty": 1.1},
+        "messages": [
+            {"role": "system", "content": "s"}, {"role": "user", "content": "🔥", "images": []},
+            {"role": "assistant", "content": "", "thinking": "t", "tool_calls": [{"function": {"name": "weather", "arguments": {"a": 1}}}]},
+            {"role": "tool", "content": "x", "tool_name": "weather"}
+        ]
+    });
     let requests = [
         (chat, hello(json!({}))),
         (chat, full),
@@ -73,6 +101,16 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("/tokenize", json!({"content": "🔥", "add_special": true, "parse_special": false, "with_pieces": true})),
         ("/detokenize", json!({"model": "tiny", "tokens": [1, 2, 3]})),
         ("/apply-template", tools),
+        ("/v1/messages", anthropic.clone()),
+        ("/v1/messages", json!({"max_tokens": 5, "messages": [{"role": "user", "content": "a"}], "thinking": {"type": "disabled"}})),
+        ("/v1/messages/count_tokens", count),
+        ("/api/chat", ollama.clone()),
+        ("/api/chat", json!({"messages": [], "keep_alive": 0})),
+        ("/api/generate", json!({"prompt": "p", "system": "s", "options": ollama["options"], "think": "low", "context": [], "suffix": ""})),
+        ("/api/generate", json!({"prompt": "p", "raw": true, "stream": false, "logprobs": true, "top_logprobs": 2})),
+        ("/api/embed", json!({"model": "tiny:latest", "input": ["a", "b"], "truncate": false, "dimensions": 2})),
+        ("/api/embeddings", json!({"prompt": "a", "keep_alive": "5m"})),
+        ("/api/show", json!({"name": "tiny", "verbose": true})),
     ];
     requests.map(|(path, request)| (path, request.to_string().into_bytes())).to_vec()
 }
@@ -164,19 +202,30 @@ fn send(path: &str, body: Vec<u8>) -> (u16, bool) {
         let shown = String::from_utf8_lossy(&body);
         assert!(status == 400 || status == 404, "{path}: {status} for {shown}");
         assert!(answer.text().len() < 2000, "{}", answer.text());
-        return (status, answer.error().0.is_string());
+        let names = match path {
+            "/v1/messages" | "/v1/messages/count_tokens" => answer.anthropic_error().1.contains('\''),
+            path if path.starts_with("/api/") => answer.ollama_error().contains('\''),
+            _ => answer.error().0.is_string(),
+        };
+        return (status, names);
     }
     // What is taken is what the document says is taken.
     let request: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(fault(request_schema(path), &request, ""), None, "{path}: {request}");
-    if answer.header("content-type") == "application/json" {
-        assert_eq!(fault(answer_schema(path, "application/json"), &answer.json(), ""), None, "{path}: {request}");
-    } else {
-        let (done, events) = answer.events().split_last().map(|(done, events)| (done.clone(), events.to_vec())).unwrap();
-        assert_eq!(done, "[DONE]");
-        for event in events {
-            assert_eq!(fault(answer_schema(path, "text/event-stream"), &event, ""), None, "{path}: {request}");
+    let content_type = answer.header("content-type");
+    let documents = match content_type {
+        "application/json" => vec![answer.json()],
+        "application/x-ndjson" => answer.lines(),
+        _ if path == "/v1/messages" => answer.named_events(),
+        _ => {
+            let mut events = answer.events();
+            assert_eq!(events.pop(), Some(json!("[DONE]")));
+            events
         }
+    };
+    assert!(!documents.is_empty());
+    for document in documents {
+        assert_eq!(fault(answer_schema(path, content_type), &document, ""), None, "{path}: {request}");
     }
     (status, false)
 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::LazyLock};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Step, World, hello};
+use crate::world::{Step, World, failure, hello};
 
 /// The document.
 pub static API: LazyLock<Value> = LazyLock::new(|| World::new([]).get("/openapi.json").json());
@@ -167,6 +167,30 @@ fn full_answers_are_as_documented() {
     for event in script().post("/v1/completions", &request).events().iter().filter(|event| *event != "[DONE]") {
         check(answer_schema("/v1/completions", "text/event-stream"), event);
     }
+    let named = json!({
+        "max_tokens": 9, "messages": [{"role": "user", "content": "a"}], "thinking": {"type": "adaptive"}, "tools": [{"name": "f", "input_schema": {}}]
+    });
+    check(answer_schema("/v1/messages", "application/json"), &script().post("/v1/messages", &named).json());
+    let mut streamed = named.clone();
+    streamed["stream"] = json!(true);
+    let events = script().post("/v1/messages", &streamed).named_events();
+    assert!(events.len() > 12);
+    let broken = World::new([Step::Text("a"), Step::Fail(failure("internal", "?"))]).post("/v1/messages", &streamed).named_events();
+    for event in events.iter().chain(&broken) {
+        check(answer_schema("/v1/messages", "text/event-stream"), event);
+    }
+    for (path, request) in
+        [("/api/chat", hello(json!({"tools": tools, "logprobs": true}))), ("/api/generate", json!({"prompt": "a", "logprobs": true}))]
+    {
+        let lines = script().post(path, &request).lines();
+        assert!(lines.len() > 1);
+        for line in &lines {
+            check(answer_schema(path, "application/x-ndjson"), line);
+        }
+        let mut whole = request.clone();
+        whole["stream"] = json!(false);
+        check(answer_schema(path, "application/json"), &script().post(path, &whole).json());
+    }
     for (path, request) in [
         ("/v1/embeddings", json!({"input": "a", "encoding_format": "base64"})),
         ("/v1/rerank", json!({"query": "a", "documents": ["b"], "return_documents": true})),
@@ -174,8 +198,10 @@ fn full_answers_are_as_documented() {
     ] {
         check(answer_schema(path, "application/json"), &World::obliging().post(path, &request).json());
     }
-    let refusal = World::new([]).post("/tokenize", &json!({})).json();
-    check(&API["paths"]["/tokenize"]["post"]["responses"]["default"]["content"]["application/json"]["schema"], &refusal);
+    for path in ["/tokenize", "/v1/messages", "/v1/messages/count_tokens", "/api/chat", "/api/embed"] {
+        let refusal = World::new([]).post(path, &json!({"wrong": 1})).json();
+        check(&API["paths"][path]["post"]["responses"]["default"]["content"]["application/json"]["schema"], &refusal);
+    }
 }
 
 #[test]

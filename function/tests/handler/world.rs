@@ -51,6 +51,7 @@ struct Inner {
     settings: HashMap<&'static str, String>,
     load_errors: HashMap<String, String>,
     open_error: Option<String>,
+    description: Option<Value>,
     /// One for each context, in the order in which they are opened; a later one shares the last.
     scripts: Mutex<Vec<VecDeque<Step>>>,
     opened: Mutex<usize>,
@@ -94,6 +95,12 @@ impl World {
 
     pub fn open_error(mut self, data: String) -> Self {
         self.inner().open_error = Some(data);
+        self
+    }
+
+    /// Its models say this of themselves.
+    pub fn describes(mut self, description: Value) -> Self {
+        self.inner().description = Some(description);
         self
     }
 
@@ -158,7 +165,12 @@ impl World {
 
     /// Sends a chat and returns its body unread.
     pub fn open(&self, request: &Value) -> Response<Body> {
-        let request = Request::post("/v1/chat/completions").body(Frames::whole(request.to_string())).unwrap();
+        self.open_at("/v1/chat/completions", request)
+    }
+
+    /// Sends a request and returns its body unread.
+    pub fn open_at(&self, path: &str, request: &Value) -> Response<Body> {
+        let request = Request::post(path).body(Frames::whole(request.to_string())).unwrap();
         wait(hearth_function::handle(self.clone(), request))
     }
 }
@@ -172,9 +184,13 @@ pub fn hello(more: Value) -> Value {
     request
 }
 
-/// What every model here says of itself.
+/// What a model here says of itself unless it is told otherwise.
 pub fn description() -> Value {
-    json!({"purpose": "generate", "architecture": "llama", "context_length": 2048, "embedding_length": 576, "chat_template": "{{ messages }}"})
+    json!({
+        "purpose": "generate", "architecture": "llama", "context_length": 2048, "embedding_length": 576, "vocabulary": 49_152, "parameters": 134_515_008,
+        "weights": "Q4_1", "bytes": 91_000_000, "chat_template": "{{ messages }}", "tool_format": "hermes", "reasoning": true, "begin": "<s>",
+        "end": ["</s>"]
+    })
 }
 
 /// An error document as a host writes it.
@@ -254,7 +270,7 @@ impl ports::Context for Sequence {
             more => panic!("{} inputs", more.len()),
         };
         if document.get("describe").is_some() {
-            return Ok(vec![("description".into(), tensor("description", &description()))]);
+            return Ok(vec![("description".into(), tensor("description", self.world.0.description.as_ref().unwrap_or(&description())))]);
         }
         if self.world.0.scripts.lock().unwrap().is_empty() {
             return Ok(oblige(&document));
@@ -420,6 +436,34 @@ impl Answer {
         events(&self.text())
     }
 
+    /// The documents of events that have names, each of which is its document's type, as Anthropic has them.
+    pub fn named_events(&self) -> Vec<Value> {
+        named_events(&self.text())
+    }
+
+    /// The documents of lines, as Ollama has them.
+    pub fn lines(&self) -> Vec<Value> {
+        let text = self.text();
+        assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    }
+
+    /// `(type, message)` of Anthropic's envelope, whose form is checked.
+    pub fn anthropic_error(&self) -> (String, String) {
+        let document = self.json();
+        let text = |name: &str| document["error"][name].as_str().filter(|text| !text.is_empty()).expect(name).to_owned();
+        assert_eq!(document["type"], "error", "{document}");
+        assert_eq!((document.as_object().unwrap().len(), document["error"].as_object().unwrap().len()), (2, 2), "{document}");
+        (text("type"), text("message"))
+    }
+
+    /// The message of Ollama's envelope, whose form is checked.
+    pub fn ollama_error(&self) -> String {
+        let document = self.json();
+        assert_eq!(document.as_object().unwrap().len(), 1, "{document}");
+        document["error"].as_str().filter(|text| !text.is_empty()).expect("an error").to_owned()
+    }
+
     /// `(param, code)` of OpenAI's envelope, whose form is checked.
     pub fn error(&self) -> (Value, Value) {
         let document = self.json();
@@ -441,6 +485,18 @@ pub fn events(text: &str) -> Vec<Value> {
         let data = event.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {event:?}"));
         assert!(!data.contains('\n'), "{data:?}");
         if data == "[DONE]" { Value::from(data) } else { serde_json::from_str(data).expect("an event is JSON") }
+    });
+    events.collect()
+}
+
+/// The documents of a piece of an event stream whose events have names.
+pub fn named_events(text: &str) -> Vec<Value> {
+    let events = text.split_terminator("\n\n").map(|event| {
+        let (name, data) = event.strip_prefix("event: ").and_then(|event| event.split_once("\ndata: ")).expect("a name and data");
+        assert!(!data.contains('\n'), "{data:?}");
+        let document: Value = serde_json::from_str(data).expect("an event is JSON");
+        assert_eq!(document["type"], name, "{document}");
+        document
     });
     events.collect()
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    generate::{CalledFunction, Message, Role, ToolCall},
+    generate::{CalledFunction, Message, Role, ToolCall, called},
     wire::{
         ApiError,
         fields::Fields,
@@ -82,17 +82,11 @@ pub(crate) fn conversation(fields: &mut Fields) -> Result<Vec<Message>, ApiError
         let mut message = read(fields)?;
         if message.role == Role::Tool && message.name.is_none() {
             // Templates that show which function answered know it by its name, and OpenAI's clients tell the call.
-            message.name = message.tool_call_id.as_deref().and_then(|id| called(&messages, id)).map(str::to_owned);
+            message.name = message.tool_call_id.as_deref().and_then(|id| called(&messages, id));
         }
         messages.push(message);
     }
     Ok(messages)
-}
-
-/// The function of the last call of this id.
-fn called<'a>(messages: &'a [Message], id: &str) -> Option<&'a str> {
-    let mut calls = messages.iter().rev().flat_map(|message| message.tool_calls.iter().rev());
-    calls.find(|call| call.id.as_deref() == Some(id)).map(|call| call.function.name.as_str())
 }
 
 fn read(mut fields: Fields) -> Result<Message, ApiError> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use super::message::conversation as messages;
 use super::{message, tools};
 use crate::{
-    generate::{Generate, Prompt, ToolChoice},
+    generate::{Generate, Prompt, ToolChoice, thinking},
     openai::{format, logprobs::MAX_TOP, sampling as s},
     wire::{
         ApiError,
@@ -201,7 +201,8 @@ pub(crate) fn include_usage(fields: &mut Fields) -> bool {
     fields.object("stream_options", &STREAM_OPTIONS).and_then(|mut options| options.flag("include_usage")).unwrap_or_default()
 }
 
-fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
+/// How many of the likeliest tokens are told at each place, where any are.
+pub(crate) fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
     let top = fields.count("top_logprobs").unwrap_or_default();
     match fields.flag("logprobs").unwrap_or_default() {
         true => Ok(Some(top)),
@@ -210,14 +211,12 @@ fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
     }
 }
 
-/// The template's variables. Models know thinking by one of two names, and take no notice of the other.
+/// The template's variables.
 pub(crate) fn template(fields: &mut Fields) -> Map<String, Value> {
     let mut variables = Map::new();
     let effort = fields.text("reasoning_effort");
     let thinks = fields.flag("enable_thinking").or(effort.as_deref().map(|effort| effort != "none"));
-    if let Some(thinks) = thinks {
-        variables.extend(["enable_thinking", "thinking"].map(|name| (name.to_owned(), json!(thinks))));
-    }
+    variables.extend(thinks.into_iter().flat_map(thinking));
     if let Some(effort) = effort.filter(|effort| effort != "none") {
         variables.insert("reasoning_effort".to_owned(), json!(effort));
     }

@@ -81,23 +81,15 @@ static NAME: Table = Table {
 
 /// Reads what the request says of tools into `generate`. Returns whether it says it in the old form, in which the answer is then given too.
 pub(crate) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<bool, ApiError> {
-    let mut tools = Vec::new();
-    for mut tool in fields.objects("tools", &TOOL) {
-        tools.extend(tool.object("function", &FUNCTION).map(function));
-    }
+    let tools = list(fields)?;
     let functions: Vec<_> = fields.objects("functions", &FUNCTION).map(function).collect();
+    unique(&functions, |index| format!("functions[{index}].name"))?;
     let legacy = !functions.is_empty();
     if legacy && !tools.is_empty() {
         return Err(invalid("functions", "'tools' is there too, which is its newer form: send one of them."));
     }
     let (list, choice_name) = if legacy { (functions, "function_call") } else { (tools, "tool_choice") };
     let list_name = if legacy { "functions" } else { "tools" };
-    for (index, function) in list.iter().enumerate() {
-        if list[..index].iter().any(|other| other.name == function.name) {
-            let path = if legacy { format!("functions[{index}].name") } else { format!("tools[{index}].function.name") };
-            return Err(invalid(&path, format!("{} is the name of an earlier one: give each its own.", quoted(&function.name))));
-        }
-    }
     let choice = match fields.take(choice_name) {
         None => None,
         Some(Value::String(word)) => Some(match word.as_str() {
@@ -126,6 +118,24 @@ pub(crate) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<bool,
     }
     generate.tools = list.into_iter().map(|function| Tool { function }).collect();
     Ok(legacy)
+}
+
+/// The functions of `tools`.
+pub(crate) fn list(fields: &mut Fields) -> Result<Vec<Function>, ApiError> {
+    let tools = fields.objects("tools", &TOOL).filter_map(|mut tool| tool.object("function", &FUNCTION));
+    let list: Vec<_> = tools.map(function).collect();
+    unique(&list, |index| format!("tools[{index}].function.name"))?;
+    Ok(list)
+}
+
+/// Refuses two functions of one name; a call could not be told from one of the other.
+pub(crate) fn unique(list: &[Function], path: impl Fn(usize) -> String) -> Result<(), ApiError> {
+    match (0..list.len()).find(|&index| list[..index].iter().any(|other| other.name == list[index].name)) {
+        None => Ok(()),
+        Some(index) => {
+            Err(invalid(&path(index), format!("{} is the name of an earlier one: give each its own.", quoted(&list[index].name))))
+        }
+    }
 }
 
 fn function(mut fields: Fields) -> Function {

@@ -39,7 +39,7 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     let head = Head::new("cmpl-", "text_completion", model);
     if stream {
         let writer = stream::Writer::new(head, choices.count(), n, &echoes, include_usage);
-        return Ok(respond::events(frames::body(choices, writer)));
+        return Ok(respond::stream(respond::EVENTS, frames::body(choices, writer)));
     }
     let mut answers = choices.whole().await?;
     answer::put_before(&mut answers, n, &echoes);

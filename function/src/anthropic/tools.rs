@@ -1,0 +1,115 @@
+//! Tools that a model may call, and whether it may, must, or must not.
+
+use serde_json::Value;
+
+use crate::{
+    generate::{Function, Generate, Tool, ToolChoice},
+    openai::chat::tools::{MAX_NAME_BYTES, MAX_TOOLS, unique},
+    wire::{
+        ApiError,
+        fields::Fields,
+        table::{Field, Kind, Literal, Table, invalid, quoted},
+    },
+};
+
+pub(super) static TOOLS: Field = Field::new(
+    "tools",
+    Kind::List(&Kind::Object(&TOOL), 0, MAX_TOOLS),
+    "Tools that the model may call and the client runs. A call's input is held to the tool's 'input_schema'.",
+);
+pub(super) static TOOL_CHOICE: Field = Field::new(
+    "tool_choice",
+    Kind::Tagged("type", &[("auto", &AUTO), ("any", &ANY), ("tool", &NAMED), ("none", &NONE)]),
+    "Whether the model calls tools: as it likes ('auto'), at least one and nothing else ('any'), the one that is named ('tool'), or none.",
+);
+
+static TOOL: Table = Table {
+    name: "MessagesTool",
+    plural: "tools",
+    about: "A tool that the model may call. Further fields are let be.",
+    fields: &[
+        Field::new("type", Kind::Word(&["custom"]), "What it is. There are no tools that run here.").or(Literal::Text("custom")),
+        Field::new("name", Kind::TextOf(1, MAX_NAME_BYTES), "What it is called by.").required(),
+        Field::new("description", Kind::Text, "What it does, for the model."),
+        Field::new("input_schema", Kind::Map(&Kind::Any), "The JSON schema of its input.").required(),
+        Field::new("strict", Kind::Flag, "Hold calls to the schema, as is done here in any case."),
+    ],
+    open: true,
+};
+
+const TYPE: &str = "What it is.";
+const ONE: Field = Field::new("disable_parallel_tool_use", Kind::Flag, "Make one call at most.").or(Literal::Flag(false));
+
+static AUTO: Table = Table {
+    name: "ToolChoiceAuto",
+    plural: "choices",
+    about: "As the model likes.",
+    fields: &[Field::new("type", Kind::Word(&["auto"]), TYPE).required(), ONE],
+    open: false,
+};
+
+static ANY: Table = Table {
+    name: "ToolChoiceAny",
+    plural: "choices",
+    about: "At least one tool.",
+    fields: &[Field::new("type", Kind::Word(&["any"]), TYPE).required(), ONE],
+    open: false,
+};
+
+static NAMED: Table = Table {
+    name: "ToolChoiceTool",
+    plural: "choices",
+    about: "One tool.",
+    fields: &[
+        Field::new("type", Kind::Word(&["tool"]), TYPE).required(),
+        Field::new("name", Kind::Text, "The tool's name.").required(),
+        ONE,
+    ],
+    open: false,
+};
+
+static NONE: Table = Table {
+    name: "ToolChoiceNone",
+    plural: "choices",
+    about: "No tool.",
+    fields: &[Field::new("type", Kind::Word(&["none"]), TYPE).required()],
+    open: false,
+};
+
+/// Reads what the request says of tools into `generate`.
+pub(super) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<(), ApiError> {
+    let list: Vec<_> = fields.objects("tools", &TOOL).map(function).collect();
+    unique(&list, |index| format!("tools[{index}].name"))?;
+    let wanted = fields.take("tool_choice").unwrap_or_default();
+    let choice = match wanted["type"].as_str() {
+        Some("any") if list.is_empty() => {
+            return Err(invalid("tool_choice", "it demands a call, and 'tools' is empty: send a tool, or leave it out."));
+        }
+        Some("any") => Some(ToolChoice::Required),
+        Some("none") => Some(ToolChoice::None),
+        Some("tool") => {
+            let name = wanted["name"].as_str().unwrap_or_default();
+            if !list.iter().any(|function| function.name == name) {
+                return Err(invalid("tool_choice.name", format!("{} is not among 'tools'.", quoted(name))));
+            }
+            Some(ToolChoice::Named(name.to_owned()))
+        }
+        Some(_) => Some(ToolChoice::Auto),
+        None => None,
+    };
+    if !list.is_empty() {
+        generate.tool_choice = choice;
+        generate.parallel_tool_calls = (wanted["disable_parallel_tool_use"] == true).then_some(false);
+    }
+    generate.tools = list.into_iter().map(|function| Tool { function }).collect();
+    Ok(())
+}
+
+fn function(mut fields: Fields) -> Function {
+    Function {
+        name: fields.text("name").unwrap_or_default(),
+        description: fields.text("description"),
+        parameters: fields.map("input_schema").map(Value::Object),
+        strict: fields.flag("strict"),
+    }
+}
