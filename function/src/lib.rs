@@ -19,6 +19,7 @@ mod receive;
 mod respond;
 mod routes;
 mod settings;
+mod store;
 pub mod wire;
 
 #[cfg(target_family = "wasm")]

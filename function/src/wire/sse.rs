@@ -10,6 +10,14 @@ pub(crate) fn data(frame: &mut Vec<u8>, document: &impl Serialize) {
     frame.extend_from_slice(b"\n\n");
 }
 
+/// An event with a name.
+pub(crate) fn named(frame: &mut Vec<u8>, name: &str, document: &impl Serialize) {
+    frame.extend_from_slice(b"event: ");
+    frame.extend_from_slice(name.as_bytes());
+    frame.push(b'\n');
+    data(frame, document);
+}
+
 /// An event that is JSON text already.
 pub(crate) fn raw(frame: &mut Vec<u8>, document: &str) {
     frame.extend_from_slice(b"data: ");

@@ -212,8 +212,13 @@ fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
 
 /// The template's variables. Models know thinking by one of two names, and take no notice of the other.
 pub(crate) fn template(fields: &mut Fields) -> Map<String, Value> {
-    let mut variables = Map::new();
     let effort = fields.text("reasoning_effort");
+    variables(fields, effort)
+}
+
+/// The template's variables, where the request says the effort of reasoning in a way of its own.
+pub(crate) fn variables(fields: &mut Fields, effort: Option<String>) -> Map<String, Value> {
+    let mut variables = Map::new();
     let thinks = fields.flag("enable_thinking").or(effort.as_deref().map(|effort| effort != "none"));
     if let Some(thinks) = thinks {
         variables.extend(["enable_thinking", "thinking"].map(|name| (name.to_owned(), json!(thinks))));
