@@ -1,9 +1,9 @@
 //! A world for the handler that is all script: models that load or do not, and a context that says what it was told to say and records what is asked of it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     task::{Context as Task, Poll, Waker},
 };
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hearth_function::{Body, ports};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
-use ports::{NnError, Tensor, TensorType};
+use ports::{KeyValueError, NnError, Tensor, TensorType};
 use serde_json::{Value, json};
 
 use crate::contract;
@@ -46,8 +46,22 @@ pub enum Event {
     Dropped,
 }
 
+/// What becomes of an operation of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Done,
+    Failed,
+    /// It is never done.
+    Hangs,
+}
+
+/// Says what becomes of an operation (`get`, `set`, `delete`, `keys`) on a key.
+type Fates = Box<dyn FnMut(&str, &str) -> Fate + Send>;
+
 #[derive(Default)]
 struct Inner {
+    kept: Mutex<BTreeMap<String, Vec<u8>>>,
+    fates: Mutex<Option<Fates>>,
     settings: HashMap<&'static str, String>,
     load_errors: HashMap<String, String>,
     open_error: Option<String>,
@@ -78,6 +92,25 @@ impl World {
         Self::several([])
     }
 
+    /// An obliging one in which a response and a conversation are kept, and the address in it of a path of the API's description.
+    pub fn populated() -> (Self, fn(&str) -> String) {
+        static KEPT: LazyLock<(BTreeMap<String, Vec<u8>>, [String; 3])> = LazyLock::new(|| {
+            let world = World::obliging();
+            let id = |answer: Answer| answer.json()["id"].as_str().expect("an id").to_owned();
+            let response = id(world.respond(&json!({"input": "Hi"})));
+            let conversation = id(world.post("/v1/conversations", &json!({"items": [{"role": "user", "content": "Hi"}]})));
+            let items = world.get(&format!("/v1/conversations/{conversation}/items")).json();
+            let item = items["data"][0]["id"].as_str().expect("an id").to_owned();
+            (world.kept(), [response, conversation, item])
+        });
+        let world = Self::obliging();
+        world.tamper(|kept| kept.clone_from(&KEPT.0));
+        (world, |path| {
+            let names = ["{response_id}", "{conversation_id}", "{item_id}"].iter().zip(&KEPT.1);
+            names.fold(path.replace("{id}", "tiny"), |path, (name, id)| path.replace(name, id))
+        })
+    }
+
     fn inner(&mut self) -> &mut Inner {
         Arc::get_mut(&mut self.0).expect("a world is set up before it is shared")
     }
@@ -99,6 +132,42 @@ impl World {
 
     pub fn log(&self) -> Vec<Event> {
         self.0.log.lock().unwrap().clone()
+    }
+
+    /// From now on the store does what this says.
+    pub fn fates(&self, fates: impl FnMut(&str, &str) -> Fate + Send + 'static) {
+        *self.0.fates.lock().unwrap() = Some(Box::new(fates));
+    }
+
+    /// The store is well again.
+    pub fn heal(&self) {
+        *self.0.fates.lock().unwrap() = None;
+    }
+
+    /// What is kept.
+    pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.kept.lock().unwrap().clone()
+    }
+
+    /// Changes what is kept behind the handler's back.
+    pub fn tamper(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) {
+        change(&mut self.0.kept.lock().unwrap());
+    }
+
+    async fn operate<T>(
+        &self,
+        operation: &str,
+        key: &str,
+        act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T,
+    ) -> Result<T, KeyValueError> {
+        assert!((1..=1024).contains(&key.len()), "{key}");
+        pause().await;
+        let fate = self.0.fates.lock().unwrap().as_mut().map_or(Fate::Done, |fates| fates(operation, key));
+        match fate {
+            Fate::Done => Ok(act(&mut self.0.kept.lock().unwrap())),
+            Fate::Failed => Err(KeyValueError { message: "the disk is full".into() }),
+            Fate::Hangs => std::future::pending().await,
+        }
     }
 
     pub fn computes(&self) -> usize {
@@ -143,13 +212,26 @@ impl World {
         self.send(Method::POST, path, request.to_string())
     }
 
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, "")
+    }
+
+    pub fn respond(&self, request: &Value) -> Answer {
+        self.post("/v1/responses", request)
+    }
+
     pub fn chat_bytes(&self, body: impl Into<Bytes>) -> Answer {
         self.send(Method::POST, "/v1/chat/completions", body)
     }
 
     /// Sends a chat and returns its body unread.
     pub fn open(&self, request: &Value) -> Response<Body> {
-        let request = Request::post("/v1/chat/completions").body(Frames::whole(request.to_string())).unwrap();
+        self.open_at("/v1/chat/completions", request)
+    }
+
+    /// Posts a request and returns the answer's body unread.
+    pub fn open_at(&self, path: &str, request: &Value) -> Response<Body> {
+        let request = Request::post(path).body(Frames::whole(request.to_string())).unwrap();
         wait(hearth_function::handle(self.clone(), request))
     }
 }
@@ -175,14 +257,38 @@ pub fn failure(kind: &str, message: &str) -> String {
 
 impl ports::Ports for World {
     type Nn = Self;
+    type KeyValue = Self;
     type Settings = Self;
 
     fn nn(&self) -> &Self {
         self
     }
 
+    fn key_value(&self) -> &Self {
+        self
+    }
+
     fn settings(&self) -> &Self {
         self
+    }
+}
+
+impl ports::KeyValue for World {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+        self.operate("get", key, |kept| kept.get(key).cloned()).await
+    }
+
+    async fn set(&self, key: &str, value: Vec<u8>) -> Result<(), KeyValueError> {
+        assert!(value.len() <= 8 << 20, "{} bytes", value.len());
+        self.operate("set", key, |kept| drop(kept.insert(key.to_owned(), value))).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KeyValueError> {
+        self.operate("delete", key, |kept| drop(kept.remove(key))).await
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, KeyValueError> {
+        self.operate("keys", prefix, |kept| kept.keys().filter(|key| key.starts_with(prefix)).cloned().collect()).await
     }
 }
 
@@ -364,12 +470,12 @@ pub fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// Polls a future until it is done. What these tests wait for is done after a few polls, or they fail.
 pub fn wait<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
-    for _ in 0..100 {
+    for _ in 0..100_000 {
         if let Poll::Ready(value) = poll(future.as_mut()) {
             return value;
         }
     }
-    panic!("not done after 100 polls");
+    panic!("not done after 100,000 polls");
 }
 
 /// The next frame of a body.
@@ -426,9 +532,14 @@ impl Answer {
     }
 }
 
-/// The documents of a piece of an event stream.
+/// The documents of a piece of an event stream. An event that has a name has that of its type.
 pub fn events(text: &str) -> Vec<Value> {
     let events = text.split_terminator("\n\n").map(|event| {
+        if let Some((name, data)) = event.strip_prefix("event: ").and_then(|event| event.split_once("\ndata: ")) {
+            let document: Value = serde_json::from_str(data).expect("an event is JSON");
+            assert_eq!(document["type"], name);
+            return document;
+        }
         let data = event.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {event:?}"));
         assert!(!data.contains('\n'), "{data:?}");
         if data == "[DONE]" { Value::from(data) } else { serde_json::from_str(data).expect("an event is JSON") }
