@@ -160,7 +160,10 @@ pub(crate) static ENDPOINTS: [Endpoint; 24] = [
         group: Group::OpenAi,
         about: "Begin a conversation that is kept",
         query: None,
-        request: Some((&openai::conversations::TABLE, r#"{"metadata": {"topic": "geography"}, "items": [{"type": "message", "role": "user", "content": "What is the capital of France?"}]}"#)),
+        request: Some((
+            &openai::conversations::TABLE,
+            r#"{"metadata": {"topic": "geography"}, "items": [{"type": "message", "role": "user", "content": "What is the capital of France?"}]}"#,
+        )),
         answer: &openai::conversations::schemas::CONVERSATION,
         stream: None,
     },
@@ -182,7 +185,10 @@ pub(crate) static ENDPOINTS: [Endpoint; 24] = [
         group: Group::OpenAi,
         about: "Add to a conversation",
         query: Some(&openai::conversations::QUERY),
-        request: Some((&openai::conversations::ADD, r#"{"items": [{"type": "message", "role": "user", "content": "What is the capital of France?"}]}"#)),
+        request: Some((
+            &openai::conversations::ADD,
+            r#"{"items": [{"type": "message", "role": "user", "content": "What is the capital of France?"}]}"#,
+        )),
         answer: &openai::responses::schemas::ITEMS,
         stream: None,
     },

@@ -5,8 +5,10 @@
 
 mod answers;
 mod choices;
+mod client;
 mod completions;
 mod contract;
+mod conversations;
 mod embeddings;
 mod errors;
 mod formats;
@@ -14,6 +16,9 @@ mod logprobs;
 mod mutations;
 mod openapi;
 mod requests;
+mod responses;
+mod responses_kept;
+mod responses_stream;
 mod routes;
 mod streams;
 mod tokens;

@@ -102,11 +102,14 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         (responses, items),
         ("/v1/conversations", json!({"metadata": {"a": "b"}, "items": [{"role": "user", "content": "Hi"}]})),
         ("/v1/conversations/{conversation_id}", json!({"metadata": {"a": "b"}})),
-        ("/v1/conversations/{conversation_id}/items", json!({"items": [
-            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
-            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
-            {"type": "function_call_output", "call_id": "c", "output": "1"}
-        ]})),
+        (
+            "/v1/conversations/{conversation_id}/items",
+            json!({"items": [
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": "1"}
+            ]}),
+        ),
     ];
     requests.map(|(path, request)| (path, request.to_string().into_bytes())).to_vec()
 }

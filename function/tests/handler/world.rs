@@ -322,12 +322,14 @@ impl ports::Graph for World {
         let last = self.0.scripts.lock().unwrap().len().saturating_sub(1);
         let script = last.min(*opened);
         *opened += 1;
-        Ok(Sequence { world: self.clone(), script })
+        Ok(Sequence { world: self.clone(), rest: VecDeque::new(), script })
     }
 }
 
 pub struct Sequence {
     world: World,
+    /// What an obliging model has left to say.
+    rest: VecDeque<Value>,
     script: usize,
 }
 
@@ -354,7 +356,11 @@ impl ports::Context for Sequence {
             return Ok(vec![("description".into(), tensor("description", &description()))]);
         }
         if self.world.0.scripts.lock().unwrap().is_empty() {
-            return Ok(oblige(&document));
+            if !document.is_null() {
+                self.rest = oblige(&document);
+            }
+            let outputs = self.rest.pop_front().expect("a compute after the last chunk");
+            return Ok(outputs.as_object().unwrap().iter().map(|(name, value)| (name.clone(), tensor(name, value))).collect());
         }
         self.world.record(Event::Computed(document));
         let next = || self.world.0.scripts.lock().unwrap()[self.script].pop_front().expect("a compute after the last chunk");
@@ -402,19 +408,61 @@ async fn pause() {
     std::future::poll_fn(move |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
-/// Some answer to a document.
-fn oblige(document: &Value) -> Vec<(String, Tensor)> {
+/// Some answer to a document, chunk by chunk: what it demands, and no more.
+fn oblige(document: &Value) -> VecDeque<Value> {
     let length = |value: &Value| value.as_array().map_or(1, Vec::len);
-    let outputs = if let Some(tokens) = document.get("detokenize") {
-        json!({"text": "a", "pieces": vec![[0xc3]; length(tokens)]})
+    if let Some(tokens) = document.get("detokenize") {
+        return [json!({"text": "a", "pieces": vec![[0xc3]; length(tokens)]})].into();
     } else if document.get("tokenize").or(document.get("render")).is_some() {
-        json!({"text": "a", "tokens": [1, 2]})
+        return [json!({"text": "a", "tokens": [1, 2]})].into();
     } else if let Some(input) = document.get("input") {
-        json!({"embeddings": vec![[0.6, 0.8]; length(input)], "result": {"usage": {"prompt_tokens": 9}}})
-    } else {
-        json!({"text": "a", "tokens": [1], "result": {"finish_reason": "stop", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}})
-    };
-    outputs.as_object().unwrap().iter().map(|(name, value)| (name.clone(), tensor(name, value))).collect()
+        return [json!({"embeddings": vec![[0.6, 0.8]; length(input)], "result": {"usage": {"prompt_tokens": 9}}})].into();
+    }
+    let mut chunks = VecDeque::new();
+    if document["template"]["enable_thinking"] == true {
+        chunks.push_back(json!({"text": "", "reasoning": "r", "tokens": [1]}));
+    }
+    let mut reason = "stop";
+    match &document["tool_choice"] {
+        Value::Null => {}
+        choice if choice == "auto" || choice == "none" => {}
+        choice => {
+            reason = "tool_calls";
+            let tools = document["tools"].as_array().unwrap().iter().map(|tool| &tool["function"]);
+            let tool = tools.into_iter().find(|tool| choice == "required" || tool["name"] == choice["name"]).unwrap();
+            chunks.push_back(json!({"text": "", "tool_calls": [{"index": 0, "name": tool["name"]}]}));
+            for piece in pieces(&instance(&tool["parameters"])) {
+                chunks.push_back(json!({"text": "", "tool_calls": [{"index": 0, "arguments": piece}]}));
+            }
+        }
+    }
+    match document["grammar"].get("json_schema") {
+        Some(schema) => chunks.extend(pieces(&instance(schema)).into_iter().map(|piece| json!({"text": piece}))),
+        None if reason == "stop" => chunks.push_back(json!({"text": "a", "tokens": [1]})),
+        None => {}
+    }
+    let tokens = chunks.len();
+    let prompt = document["messages"].as_array().map_or(1, Vec::len);
+    chunks.back_mut().unwrap()["result"] =
+        json!({"finish_reason": reason, "usage": {"prompt_tokens": prompt, "completion_tokens": tokens}});
+    chunks
+}
+
+/// The least that a schema holds, of those that these tests have.
+fn instance(schema: &Value) -> Value {
+    match schema["type"].as_str() {
+        Some("string") => json!("a"),
+        Some("integer" | "number") => json!(1),
+        Some("array") => json!([]),
+        _ => {
+            let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            Value::Object(names.map(|name| (name.to_owned(), instance(&schema["properties"][name]))).collect())
+        }
+    }
+}
+
+fn pieces(value: &Value) -> Vec<String> {
+    value.to_string().as_bytes().chunks(4).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
 }
 
 /// An output as a tensor of the type that the contract gives it.

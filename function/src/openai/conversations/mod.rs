@@ -61,13 +61,8 @@ pub(crate) static ADD: Table = Table {
 };
 
 /// What stands behind the question mark where items are added, or one is asked for.
-pub(crate) static QUERY: Table = Table {
-    name: "ItemQuery",
-    plural: "queries",
-    about: "How items are told.",
-    fields: &[Field::ignored("include")],
-    open: true,
-};
+pub(crate) static QUERY: Table =
+    Table { name: "ItemQuery", plural: "queries", about: "How items are told.", fields: &[Field::ignored("include")], open: true };
 
 /// Begins a conversation.
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {

@@ -9,17 +9,10 @@ use http::StatusCode;
 
 use crate::{
     ident,
-    openai::responses::{
-        Item,
-        item::Names,
-    },
+    openai::responses::{Item, item::Names},
     ports::Ports,
     store,
-    wire::{
-        ApiError,
-        error::ErrorType,
-        table::quoted,
-    },
+    wire::{ApiError, error::ErrorType, table::quoted},
 };
 
 /// Times that something is added to a conversation.

@@ -124,7 +124,11 @@ static REASONING: Table = Table {
     fields: &[
         Field::new("type", Kind::Word(&["reasoning"]), "What it is.").required(),
         Field::new("content", Kind::List(&Kind::Object(&REASONING_TEXT), 0, usize::MAX), "The thinking."),
-        Field::new("summary", Kind::List(&Kind::Object(&SUMMARY_TEXT), 0, usize::MAX), "What it is in short, which is read where there is no content."),
+        Field::new(
+            "summary",
+            Kind::List(&Kind::Object(&SUMMARY_TEXT), 0, usize::MAX),
+            "What it is in short, which is read where there is no content.",
+        ),
         Field::ignored("encrypted_content"),
         ID,
         STATUS,
@@ -193,9 +197,7 @@ fn read(item: Value, path: String) -> Sent {
     let mut text = |name: &str| fields.text(name).unwrap_or_default();
     let (id, status) = (String::new(), Status::Completed);
     Sent::Item(match of_type.as_str() {
-        "function_call" => {
-            Item::FunctionCall { id, call_id: text("call_id"), name: text("name"), arguments: text("arguments"), status }
-        }
+        "function_call" => Item::FunctionCall { id, call_id: text("call_id"), name: text("name"), arguments: text("arguments"), status },
         "function_call_output" => Item::FunctionCallOutput {
             id,
             call_id: text("call_id"),

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     generate::{CalledFunction, Message, Role, ToolCall},
-    wire::{ApiError, table::{invalid, quoted}},
+    wire::{
+        ApiError,
+        table::{invalid, quoted},
+    },
 };
 
 /// The messages of `items`, after the instructions.
@@ -19,7 +22,11 @@ pub(super) fn messages(instructions: Option<&str>, items: &[Item]) -> Result<Vec
             Item::Reasoning { content, summary, .. } => {
                 messages.extend(turn.take().filter(is_said));
                 let text = join(if content.is_empty() { summary } else { content });
-                turn = (!text.is_empty()).then(|| Message { content: None, reasoning_content: Some(text), ..Message::new(Role::Assistant, "") });
+                turn = (!text.is_empty()).then(|| Message {
+                    content: None,
+                    reasoning_content: Some(text),
+                    ..Message::new(Role::Assistant, "")
+                });
             }
             Item::Message { role: Speaker::Assistant, content, .. } => {
                 messages.extend(turn.take_if(|turn| is_said(turn)));

@@ -122,7 +122,8 @@ pub(crate) async fn input_items<P: Ports>(ports: &P, id: &str, query: Fields) ->
 /// Refuses to cancel: whoever waits for an answer stops it by closing the connection.
 pub(crate) async fn cancel<P: Ports>(ports: &P, id: &str) -> Result<Http<Body>, ApiError> {
     find(ports, id).await?;
-    let message = "Only a response that is made in the background can be cancelled, and none is here. Close the connection to stop an answer.";
+    let message =
+        "Only a response that is made in the background can be cancelled, and none is here. Close the connection to stop an answer.";
     Err(ApiError::bad_request(message).code("not_in_background"))
 }
 

@@ -246,7 +246,8 @@ impl ResponseRequest {
             ..Generate::new(Prompt::Messages(Vec::new()))
         };
         let tool_choice = tools::read(&mut fields, &mut generate)?;
-        let format = fields.object("text", &TEXT_OPTIONS).and_then(|mut text| text.take("format")).unwrap_or_else(|| json!({"type": "text"}));
+        let format =
+            fields.object("text", &TEXT_OPTIONS).and_then(|mut text| text.take("format")).unwrap_or_else(|| json!({"type": "text"}));
         generate.grammar = grammar(&format);
         if generate.grammar.is_some() && matches!(generate.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_))) {
             let why = "'tool_choice' demands a call, and then there is no text to hold to it: leave one of them out.";
@@ -260,13 +261,7 @@ impl ResponseRequest {
             stream: fields.flag("stream").unwrap_or_default(),
             truncate: fields.text("truncation").as_deref() == Some("auto"),
             generate,
-            told: Told {
-                instructions: fields.text("instructions"),
-                tool_choice,
-                format,
-                effort,
-                metadata: metadata::read(&mut fields)?,
-            },
+            told: Told { instructions: fields.text("instructions"), tool_choice, format, effort, metadata: metadata::read(&mut fields)? },
         })
     }
 }

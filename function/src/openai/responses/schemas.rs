@@ -137,12 +137,8 @@ static PART: Table = Table {
     plural: "parts",
     about: "A text, or a refusal.",
     fields: &[
-        Field::new(
-            "type",
-            Kind::Word(&["input_text", "output_text", "refusal", "reasoning_text", "summary_text"]),
-            "What it is.",
-        )
-        .required(),
+        Field::new("type", Kind::Word(&["input_text", "output_text", "refusal", "reasoning_text", "summary_text"]), "What it is.")
+            .required(),
         Field::new("text", Kind::Text, "The text."),
         Field::new("refusal", Kind::Text, "Of a refusal."),
         Field::new("annotations", Kind::List(&Kind::Any, 0, 0), "Always empty."),

@@ -142,7 +142,9 @@ pub(crate) fn check_size(items: &[Item], param: &str) -> Result<(), ApiError> {
     if bytes <= MAX_ITEMS_BYTES {
         return Ok(());
     }
-    let why = format!("with it the conversation has {bytes} bytes, where {MAX_ITEMS_BYTES} can be kept. Begin another, or keep nothing: send 'store': false.");
+    let why = format!(
+        "with it the conversation has {bytes} bytes, where {MAX_ITEMS_BYTES} can be kept. Begin another, or keep nothing: send 'store': false."
+    );
     Err(invalid(param, why))
 }
 
@@ -171,5 +173,6 @@ async fn referenced<P: Ports>(ports: &P, id: &str, path: &str) -> Result<Item, A
         None => Vec::new(),
     };
     let found = items.into_iter().find(|item| item.id() == id);
-    found.ok_or_else(|| invalid(path, format!("no kept response has the item {}: send the item itself.", quoted(id))).code("item_not_found"))
+    found
+        .ok_or_else(|| invalid(path, format!("no kept response has the item {}: send the item itself.", quoted(id))).code("item_not_found"))
 }
