@@ -94,7 +94,8 @@ impl World {
 
     /// An obliging one in which a response and a conversation are kept, and the address in it of a path of the API's description.
     pub fn populated() -> (Self, fn(&str) -> String) {
-        static KEPT: LazyLock<(BTreeMap<String, Vec<u8>>, [String; 3])> = LazyLock::new(|| {
+        type Kept = BTreeMap<String, Vec<u8>>;
+        static KEPT: LazyLock<(Kept, [String; 3])> = LazyLock::new(|| {
             let world = World::obliging();
             let id = |answer: Answer| answer.json()["id"].as_str().expect("an id").to_owned();
             let response = id(world.respond(&json!({"input": "Hi"})));
