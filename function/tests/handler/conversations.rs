@@ -178,6 +178,7 @@ fn what_fails_adds_nothing() {
     assert_eq!(world.respond(&json!({"input": "x", "conversation": id})).status, 500);
     world.fates(|operation, key| if operation == "set" && key.starts_with("conversation/") { Fate::Failed } else { Fate::Done });
     assert_eq!(world.respond(&json!({"input": "x", "conversation": id})).status, 503);
+    assert!(world.kept().keys().all(|key| !key.starts_with("response/")));
     world.heal();
     assert_eq!(items(&world, &id), json!([]));
 }

@@ -335,6 +335,10 @@ fn what_was_damaged_or_is_newer_is_no_answer() {
         let answer = world.get(&format!("/v1/responses/{response}"));
         assert_eq!((answer.status.as_u16(), answer.error().1), (500, json!("store_damaged")), "{bytes:?}");
     }
+    // An answer that cannot be read is not as one that said nothing.
+    world.tamper(|kept| kept.values_mut().for_each(|bytes| *bytes = value(0, &json!({"response": {"output": 1}, "items": []}))));
+    let answer = world.respond(&json!({"input": "x", "previous_response_id": response}));
+    assert_eq!((answer.status.as_u16(), answer.error().1), (500, json!("store_damaged")));
 }
 
 #[test]

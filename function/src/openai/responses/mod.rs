@@ -61,7 +61,7 @@ pub(crate) static QUERY: Table = Table {
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Http<Body>, ApiError> {
     let mut request = ResponseRequest::read(receive::json(ports, body).await?)?;
     let (turn, names) = Turn::begin(ports, &mut request).await?;
-    let (model, mut choices) = open(ports, &mut request, &turn).await?;
+    let (model, mut choices) = open(ports, &request, &turn).await?;
     let mut response = Response::new(turn.secret(), model, turn.is_kept(), &request);
     let mut output = Output::new(names);
     if request.stream {
@@ -82,7 +82,7 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
 }
 
 /// Starts the answer, with less of what came before where that is too long and may be left out.
-async fn open<P: Ports>(ports: &P, request: &mut ResponseRequest, turn: &Turn) -> Result<(String, Choices<Sequence<P>>), ApiError> {
+async fn open<P: Ports>(ports: &P, request: &ResponseRequest, turn: &Turn) -> Result<(String, Choices<Sequence<P>>), ApiError> {
     let instructions = request.told.instructions.as_deref();
     let messages = messages::messages(instructions, turn.items())?;
     if messages.len() == usize::from(instructions.is_some()) {
@@ -100,7 +100,7 @@ async fn open<P: Ports>(ports: &P, request: &mut ResponseRequest, turn: &Turn) -
 }
 
 /// Tells a kept response.
-pub(crate) async fn get<P: Ports>(ports: &P, id: &str, _: Fields) -> Result<Http<Body>, ApiError> {
+pub(crate) async fn get<P: Ports>(ports: &P, id: &str) -> Result<Http<Body>, ApiError> {
     Ok(respond::document(&find(ports, id).await?.response))
 }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     ident,
+    nn::internal,
     openai::conversations::Conversation,
     ports::Ports,
     store,
@@ -129,7 +130,13 @@ impl Turn {
         }
         if let Some(conversation) = &self.conversation {
             let said: Vec<_> = self.items[self.sent..].iter().chain(&response.output).cloned().collect();
-            conversation.append(ports, &said).await?;
+            if let Err(error) = conversation.append(ports, &said).await {
+                // What is not acknowledged is better not there: whoever asks again would find it twice.
+                if self.keep.is_some() {
+                    let _ = store::delete(ports, &self.key()).await;
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -158,7 +165,8 @@ async fn previous<P: Ports>(ports: &P, id: &str) -> Result<Vec<Item>, ApiError> 
         let message = format!("Previous response with id {} not found: {why}.", quoted(id));
         return Err(ApiError::parameter("previous_response_id", message).code("previous_response_not_found"));
     };
-    let output: Vec<Item> = serde_json::from_value(response["output"].take()).unwrap_or_default();
+    let output: Vec<Item> = serde_json::from_value(response["output"].take())
+        .map_err(|error| internal(format!("What was kept cannot be read: {error}.")).code("store_damaged"))?;
     items.extend(output);
     Ok(items)
 }
