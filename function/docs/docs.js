@@ -91,8 +91,9 @@ function folded(api, title, content) {
 }
 
 function command(method, path, example) {
-  const address = location.origin + path.replace(/\{.*\}/, "NAME");
-  return make("pre", "", example === undefined ? `curl ${address}` : `curl ${address} \\\n  -d '${JSON.stringify(example).replaceAll("'", "'\\''")}'`);
+  const address = location.origin + path.replace(/\{[^}]*\}/g, "NAME");
+  const verb = method === "get" ? "" : `-X ${method.toUpperCase()} `;
+  return make("pre", "", example === undefined ? `curl ${verb}${address}` : `curl ${address} \\\n  -d '${JSON.stringify(example).replaceAll("'", "'\\''")}'`);
 }
 
 function operation(api, path, method, operation) {
@@ -102,6 +103,11 @@ function operation(api, path, method, operation) {
   if (operation.description) section.append(make("p", "note", operation.description));
   const request = operation.requestBody?.content["application/json"];
   section.append(command(method, path, request?.example));
+  const query = (operation.parameters || []).filter((parameter) => parameter.in === "query");
+  if (query.length) {
+    const properties = Object.fromEntries(query.map(({ name, description, schema }) => [name, { description, ...schema }]));
+    section.append(make("h3", "", "Query"), ...fields(api, { properties }, []));
+  }
   if (request) section.append(...body(api, "Request", request));
   const { "application/json": whole, "text/event-stream": events, "application/x-ndjson": lines } = operation.responses["200"].content;
   section.append(make("h3", "", "Answer"), folded(api, "A document", whole));
@@ -118,7 +124,7 @@ function show(api) {
     for (const [path, methods] of Object.entries(api.paths)) {
       for (const [method, details] of Object.entries(methods)) {
         if (!details.tags.includes(name)) continue;
-        const link = make("a", "", path);
+        const link = make("a", "", Object.keys(methods).length > 1 ? `${path} (${method.toUpperCase()})` : path);
         link.href = `#${details.operationId}`;
         at("nav").append(link);
         at("main").append(operation(api, path, method, details));

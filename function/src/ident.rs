@@ -5,6 +5,7 @@ use std::{
     time::SystemTime,
 };
 
+use crate::{nn::internal, wire::ApiError};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Which version answers.
@@ -23,6 +24,25 @@ pub(crate) fn timestamp() -> String {
     let micros = now.replace_microsecond(now.microsecond()).unwrap_or(now);
     // A year of more than four digits cannot be written.
     micros.format(&Rfc3339).unwrap_or_default()
+}
+
+/// A name that nobody can guess, of what is kept for whoever has the name: when it was made, in nanoseconds, and 128 bits from the system's generator, as 48 hexadecimal
+/// digits. Names sort by their time. `after` is a time that this one has to be later than, whatever the clock says.
+pub(crate) fn secret(after: u64) -> Result<String, ApiError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| internal(format!("The system gives no random numbers: {error}.")))?;
+    let nanoseconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    Ok(format!("{:016x}{:032x}", nanoseconds.max(after.saturating_add(1)), u128::from_le_bytes(bytes)))
+}
+
+/// The time of a [`secret`].
+pub(crate) fn time_of(secret: &str) -> u64 {
+    secret.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
+}
+
+/// Whether a text has the form of a [`secret`].
+pub(crate) fn is_secret(text: &str) -> bool {
+    text.len() == 48 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Unix time in seconds.

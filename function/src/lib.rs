@@ -22,6 +22,7 @@ mod respond;
 mod routes;
 mod settings;
 mod socket;
+mod store;
 pub mod wire;
 
 #[cfg(target_family = "wasm")]

@@ -32,7 +32,13 @@ pub(crate) fn get() -> Response<Body> {
 
 fn document() -> Value {
     let mut schemas = Schemas::new();
-    let paths: Map<_, _> = ENDPOINTS.iter().map(|endpoint| (endpoint.paths[0].to_owned(), operations(endpoint, &mut schemas))).collect();
+    let mut paths = Map::new();
+    for endpoint in &ENDPOINTS {
+        let [path, ..] = endpoint.paths else { continue };
+        let method = endpoint.methods.split(", ").next().unwrap_or_default().to_ascii_lowercase();
+        let methods = paths.entry(*path).or_insert_with(|| json!({}));
+        methods[method] = operation(endpoint, &mut schemas);
+    }
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Hearth", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT},
@@ -42,7 +48,7 @@ fn document() -> Value {
     })
 }
 
-fn operations(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
+fn operation(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     let [path, others @ ..] = endpoint.paths else { return Value::Null };
     let mut content = json!({"application/json": {"schema": schema::reference(endpoint.answer, schemas)}});
     if let Some(table) = endpoint.stream {
@@ -59,13 +65,30 @@ fn operations(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     if !others.is_empty() {
         operation["description"] = json!(format!("Taken at {} too.", others.join(", ")));
     }
-    if let Some((_, name)) = path.split_once('{') {
-        operation["parameters"] =
-            json!([{"name": name.trim_end_matches('}'), "in": "path", "required": true, "schema": {"type": "string"}}]);
+    let parameters = parameters(path, endpoint.query, schemas);
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
     }
-    let Some((table, example)) = endpoint.request else { return json!({"get": operation}) };
-    let example: Value = serde_json::from_str(example).unwrap_or_default();
-    operation["requestBody"] =
-        json!({"required": true, "content": {"application/json": {"schema": schema::reference(table, schemas), "example": example}}});
-    json!({"post": operation})
+    if let Some((table, example)) = endpoint.request {
+        let example: Value = serde_json::from_str(example).unwrap_or_default();
+        operation["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": schema::reference(table, schemas), "example": example}}});
+    }
+    operation
+}
+
+/// A path's segments in braces and a query's fields.
+fn parameters(path: &str, query: Option<&'static Table>, schemas: &mut Schemas) -> Vec<Value> {
+    let names = path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    let mut parameters: Vec<_> =
+        names.map(|(name, _)| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})).collect();
+    for field in query.into_iter().flat_map(|table| table.fields) {
+        let mut schema = schema::property(field, schemas);
+        let about = schema["description"].take();
+        if let Value::Object(schema) = &mut schema {
+            schema.remove("description");
+        }
+        parameters.push(json!({"name": field.name, "in": "query", "description": about, "schema": schema}));
+    }
+    parameters
 }

@@ -66,19 +66,48 @@ pub trait Context: Send + 'static {
 
 /// Configuration values by name.
 pub trait Settings: Send + Sync {
-    /// The value, `None` where it is not set. Names in use: `models` (comma-separated catalog names; the first is the default), `max_body_bytes` (largest request body).
+    /// The value, `None` where it is not set. Names in use: `models` (comma-separated catalog names; the first is the default), `max_body_bytes` (largest request body),
+    /// `store_responses` (`false` keeps no responses and conversations), `store_days` (how long a response is kept; 0 until it is deleted).
     fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send;
+}
+
+/// A failure behind [`KeyValue`], in words that may be shown to a client: no secret is in them.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct KeyValueError {
+    /// What failed, and the cure where there is one.
+    pub message: String,
+}
+
+/// What outlives the process: values by key. A key has 1 to 1024 bytes, a value at most 8 MiB.
+pub trait KeyValue: Send + Sync {
+    /// The value of `key`.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, KeyValueError>> + Send;
+
+    /// Sets `key`, whatever it was before. Durable when it is done.
+    fn set(&self, key: &str, value: Vec<u8>) -> impl Future<Output = Result<(), KeyValueError>> + Send;
+
+    /// Removes `key`, which need not be there. Durable when it is done.
+    fn delete(&self, key: &str) -> impl Future<Output = Result<(), KeyValueError>> + Send;
+
+    /// All keys that begin with `prefix`, sorted.
+    fn keys(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, KeyValueError>> + Send;
 }
 
 /// All ports together. Cheap to clone.
 pub trait Ports: Clone + Send + Sync + 'static {
     /// Models.
     type Nn: Nn;
+    /// What outlives the process.
+    type KeyValue: KeyValue;
     /// Configuration.
     type Settings: Settings;
 
     /// Models.
     fn nn(&self) -> &Self::Nn;
+
+    /// What outlives the process.
+    fn key_value(&self) -> &Self::KeyValue;
 
     /// Configuration.
     fn settings(&self) -> &Self::Settings;

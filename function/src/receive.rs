@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     ports::Ports,
@@ -16,8 +16,21 @@ const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// The JSON document in a body.
 pub(crate) async fn json<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Value, ApiError> {
+    json::parse(&bytes(ports, body).await?)
+}
+
+/// The JSON document in a body, or an empty object where there is no body.
+pub(crate) async fn json_or_empty<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Value, ApiError> {
+    match bytes(ports, body).await? {
+        bytes if bytes.is_empty() => Ok(Value::Object(Map::new())),
+        bytes => json::parse(&bytes),
+    }
+}
+
+/// A whole body.
+async fn bytes<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Vec<u8>, ApiError> {
     let limit = settings::number(ports.settings(), "max_body_bytes").await.unwrap_or(MAX_BODY_BYTES);
-    json::parse(&read(body, limit).await?)
+    read(body, limit).await
 }
 
 /// A whole body of at most `limit` bytes. One that says beforehand that it is longer is refused before it is read.

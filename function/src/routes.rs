@@ -10,80 +10,126 @@ use crate::{
     page::{self, Asset},
     ports::Ports,
     socket,
-    wire::{ApiError, error::ErrorType, table::quoted},
+    wire::{ApiError, error::ErrorType, fields::Fields, query, table::quoted},
 };
 
 enum Route {
     Page(&'static Asset),
     Socket,
     Docs(docs::Asset),
-    /// With the rest of the path that stands for its last segment.
-    Api(&'static Endpoint, String),
+    /// With what stands for the segments in braces.
+    Api(&'static Endpoint, Vec<String>),
 }
 
-impl Route {
-    fn of(path: &str) -> Option<Self> {
-        if let Some(asset) = page::asset(path) {
-            return Some(Self::Page(asset));
-        }
-        if let Some(asset) = docs::asset(path) {
-            return Some(Self::Docs(asset));
-        }
-        if path == socket::PATH {
-            return Some(Self::Socket);
-        }
-        ENDPOINTS.iter().find_map(|endpoint| {
-            let rest = endpoint.paths.iter().find_map(|pattern| rest(pattern, path))?;
-            Some(Self::Api(endpoint, rest))
-        })
+/// What a path leads to, or the methods that the path takes where this is none of them, or nothing.
+fn route(method: &Method, path: &str) -> Result<Route, Option<String>> {
+    let page = page::asset(path).map(Route::Page).or_else(|| docs::asset(path).map(Route::Docs));
+    if let Some(page) = page {
+        return if takes(GET, method) { Ok(page) } else { Err(Some(GET.to_owned())) };
     }
-
-    fn methods(&self) -> &'static str {
-        match self {
-            Self::Page(_) | Self::Docs(_) => GET,
-            Self::Socket => "GET",
-            Self::Api(endpoint, _) => endpoint.methods,
-        }
+    if path == socket::PATH {
+        return if takes("GET", method) { Ok(Route::Socket) } else { Err(Some("GET".to_owned())) };
     }
+    let mut methods = Vec::new();
+    // Paths with more segments come first among the endpoints: what one of them leads to is no rest of another's.
+    let mut found: Option<&str> = None;
+    for endpoint in &ENDPOINTS {
+        let matched = endpoint.paths.iter().find_map(|pattern| Some((*pattern, segments(pattern, path)?)));
+        let Some((pattern, segments)) = matched.filter(|(pattern, _)| found.is_none_or(|found| found == *pattern)) else { continue };
+        if takes(endpoint.methods, method) {
+            return Ok(Route::Api(endpoint, segments));
+        }
+        found = Some(pattern);
+        methods.push(endpoint.methods);
+    }
+    Err(found.map(|_| methods.join(", ")))
 }
 
-/// What of `path` stands for the last segment of `pattern`, decoded: empty where that has no braces. A model's name may have slashes in it.
-fn rest(pattern: &str, path: &str) -> Option<String> {
-    match pattern.split_once('{') {
-        None => (pattern == path).then(String::new),
-        Some((start, _)) => path.strip_prefix(start).filter(|rest| !rest.is_empty()).and_then(decode),
+fn takes(methods: &str, method: &Method) -> bool {
+    methods.split(", ").any(|name| name == method.as_str())
+}
+
+/// What of `path` stands for the segments in braces of `pattern`, decoded. The last may have slashes in it, as a model's name may.
+fn segments(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut values = Vec::new();
+    let (mut pattern, mut path) = (pattern, path);
+    while let Some((before, rest)) = pattern.split_once('{') {
+        path = path.strip_prefix(before)?;
+        pattern = rest.split_once('}')?.1;
+        let end = if pattern.is_empty() { path.len() } else { path.find('/').unwrap_or(path.len()) };
+        let value = Some(&path[..end]).filter(|value| !value.is_empty())?;
+        values.push(decode(value)?);
+        path = &path[end..];
     }
+    (pattern == path).then_some(values)
 }
 
 /// The answer to any request. One to HEAD is the one to GET: the server leaves out its body, and says its length.
 pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P, request: Request<B>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let Some(route) = Route::of(path) else { return Group::of(path).refusal(&not_found(&parts.method, path)) };
-    let methods = route.methods();
-    if !methods.split(", ").any(|method| method == parts.method.as_str()) {
-        return Group::of(path).refusal(&not_allowed(&parts.method, path, methods));
+    match route(&parts.method, path) {
+        Ok(Route::Page(asset)) => page::get(asset, &parts.headers),
+        Ok(Route::Docs(asset)) => docs::get(asset),
+        Ok(Route::Socket) => socket::describe(),
+        Ok(Route::Api(endpoint, segments)) => {
+            let answer = match Asked::read(endpoint, segments, parts.uri.query()) {
+                Ok(asked) => act(&ports, endpoint.action, asked, body).await,
+                Err(error) => Err(error),
+            };
+            answer.unwrap_or_else(|error| endpoint.group.refusal(&error))
+        }
+        Err(Some(methods)) => Group::of(path).refusal(&not_allowed(&parts.method, path, methods)),
+        Err(None) => Group::of(path).refusal(&not_found(&parts.method, path)),
     }
-    match route {
-        Route::Page(asset) => page::get(asset, &parts.headers),
-        Route::Docs(asset) => docs::get(asset),
-        Route::Socket => socket::describe(),
-        Route::Api(endpoint, rest) => act(&ports, endpoint.action, rest, body).await.unwrap_or_else(|error| endpoint.group.refusal(&error)),
+}
+
+/// What a request's address says.
+struct Asked {
+    /// What stands for the segments in braces; as many as the endpoint's path has.
+    segments: std::vec::IntoIter<String>,
+    query: Fields,
+}
+
+impl Asked {
+    /// A query that the endpoint does not know is let be.
+    fn read(endpoint: &'static Endpoint, segments: Vec<String>, query: Option<&str>) -> Result<Self, ApiError> {
+        let query = query::read(query.unwrap_or_default(), endpoint.query.unwrap_or(&query::NONE))?;
+        Ok(Self { segments: segments.into_iter(), query })
+    }
+
+    fn segment(&mut self) -> String {
+        self.segments.next().unwrap_or_default()
     }
 }
 
 async fn act<P: Ports, B: http_body::Body<Data = Bytes>>(
     ports: &P,
     action: Action,
-    rest: String,
+    mut asked: Asked,
     body: B,
 ) -> Result<Response<Body>, ApiError> {
+    use openai::{conversations, responses};
+    let id = asked.segment();
     match action {
         Action::Health => Ok(models::health(ports).await),
         Action::OpenApi => Ok(openapi::get()),
         Action::Models => Ok(openai::list(ports).await),
-        Action::Model => openai::one(ports, rest).await,
+        Action::Model => openai::one(ports, id).await,
         Action::ChatCompletions => openai::chat::post(ports, body).await,
+        Action::CreateResponse => responses::post(ports, body).await,
+        Action::Response => responses::get(ports, &id).await,
+        Action::DeleteResponse => responses::delete(ports, &id).await,
+        Action::InputItems => responses::input_items(ports, &id, asked.query).await,
+        Action::CancelResponse => responses::cancel(ports, &id).await,
+        Action::CreateConversation => conversations::post(ports, body).await,
+        Action::Conversation => conversations::get(ports, &id).await,
+        Action::UpdateConversation => conversations::update(ports, &id, body).await,
+        Action::DeleteConversation => conversations::delete(ports, &id).await,
+        Action::ConversationItems => conversations::items(ports, &id, asked.query).await,
+        Action::AddItems => conversations::add(ports, &id, body).await,
+        Action::Item => conversations::item(ports, &id, &asked.segment()).await,
+        Action::DeleteItem => conversations::delete_item(ports, &id, &asked.segment()).await,
         Action::Completions => openai::completions::post(ports, body).await,
         Action::Embeddings => openai::embeddings::post(ports, body).await,
         Action::Rerank => llama::rerank(ports, body).await,
@@ -111,7 +157,7 @@ fn not_found(method: &Method, path: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, message).code("unknown_url")
 }
 
-fn not_allowed(method: &Method, path: &str, methods: &'static str) -> ApiError {
+fn not_allowed(method: &Method, path: &str, methods: String) -> ApiError {
     let message = format!("{} does not take {method}: use {methods}.", quoted(path));
     let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::InvalidRequest, message).code("method_not_allowed");
     ApiError { allow: Some(methods), ..error }

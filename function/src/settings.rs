@@ -18,3 +18,11 @@ pub(crate) async fn names<S: Settings>(settings: &S, name: &str) -> Vec<String> 
     }
     names
 }
+
+/// A yes or no; `default` where it is not set.
+pub(crate) async fn flag<S: Settings>(settings: &S, name: &str, default: bool) -> bool {
+    match settings.get(name).await.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" => default,
+        word => !["false", "0", "no", "off"].contains(&word),
+    }
+}

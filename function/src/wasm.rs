@@ -1,4 +1,4 @@
-//! The handler as a WASI 0.3 component: its ports over the imports `wasi:nn` and Spin's variables. The only file that knows it is wasm.
+//! The handler as a WASI 0.3 component: its ports over the imports `wasi:nn` and Spin's variables and key-value. The only file that knows it is wasm.
 
 // The bindings that the macros generate are full of it, by their nature.
 #![allow(unsafe_code)]
@@ -6,11 +6,13 @@
 use send_wrapper::SendWrapper;
 use spin_sdk::{
     http::{IntoResponse, Request},
-    http_service, variables,
+    http_service,
+    key_value::{Error, Store},
+    variables,
     wasip3::wit_bindgen::yield_async,
 };
 
-use crate::ports::{self, NnError, Ports, TensorType};
+use crate::ports::{self, KeyValueError, NnError, Ports, TensorType};
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod ml {
@@ -35,15 +37,73 @@ struct Wasi;
 
 impl Ports for Wasi {
     type Nn = Self;
+    type KeyValue = Self;
     type Settings = Self;
 
     fn nn(&self) -> &Self {
         self
     }
 
+    fn key_value(&self) -> &Self {
+        self
+    }
+
     fn settings(&self) -> &Self {
         self
     }
+}
+
+/// The store that spin.toml grants.
+const STORE: &str = "default";
+
+impl ports::KeyValue for Wasi {
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, KeyValueError>> + Send {
+        let key = key.to_owned();
+        SendWrapper::new(async move { open().await?.get(key).await.map_err(failed) })
+    }
+
+    fn set(&self, key: &str, value: Vec<u8>) -> impl Future<Output = Result<(), KeyValueError>> + Send {
+        let key = key.to_owned();
+        SendWrapper::new(async move { open().await?.set(key, value).await.map_err(failed) })
+    }
+
+    fn delete(&self, key: &str) -> impl Future<Output = Result<(), KeyValueError>> + Send {
+        let key = key.to_owned();
+        SendWrapper::new(async move { open().await?.delete(key).await.map_err(failed) })
+    }
+
+    fn keys(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, KeyValueError>> + Send {
+        let prefix = prefix.to_owned();
+        SendWrapper::new(async move {
+            // The interface knows no prefix: all keys come, and those of others are left out here.
+            let mut all = open().await?.get_keys().await;
+            let mut keys = Vec::new();
+            while let Some(key) = all.next().await {
+                if key.starts_with(&prefix) {
+                    keys.push(key);
+                }
+            }
+            all.result().await.map_err(failed)?;
+            keys.sort_unstable();
+            Ok(keys)
+        })
+    }
+}
+
+async fn open() -> Result<Store, KeyValueError> {
+    Store::open(STORE).await.map_err(failed)
+}
+
+fn failed(error: Error) -> KeyValueError {
+    let message = match error {
+        Error::AccessDenied => {
+            format!("the component may not open the store '{STORE}': add key_value_stores = [\"{STORE}\"] to it in spin.toml")
+        }
+        Error::NoSuchStore => format!("the host has no store '{STORE}'"),
+        Error::StoreTableFull => "too many stores are open at the same time".to_owned(),
+        Error::Other(reason) => reason,
+    };
+    KeyValueError { message }
 }
 
 impl ports::Settings for Wasi {

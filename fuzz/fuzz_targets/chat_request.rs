@@ -4,7 +4,7 @@
 use hearth_function::{
     anthropic::MessagesRequest,
     generate::Prompt,
-    openai::{chat::ChatRequest, completions::CompletionRequest, embeddings::EmbeddingRequest},
+    openai::{chat::ChatRequest, completions::CompletionRequest, embeddings::EmbeddingRequest, responses::ResponseRequest},
     wire::ApiError,
 };
 
@@ -24,6 +24,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     match CompletionRequest::parse(bytes) {
         Ok(request) => assert!(!request.generate.is_empty()),
+        Err(error) => is_refusal(&error),
+    }
+    match ResponseRequest::parse(bytes) {
+        Ok(_) => {}
         Err(error) => is_refusal(&error),
     }
     match EmbeddingRequest::parse(bytes) {

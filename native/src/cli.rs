@@ -158,6 +158,15 @@ pub(crate) struct ServeArgs {
     /// A page elsewhere that may open WebSockets here, as https://chat.example; can be repeated. Pages of the server's own address may in any case
     #[arg(long, value_name = "ORIGIN", env = "HEARTH_ALLOW_ORIGIN", value_delimiter = ',', value_parser = hearth_server::socket::parse_origin)]
     pub(crate) allow_origin: Vec<String>,
+    /// Folder for what outlives the server: responses and conversations. By default ~/.local/share/hearth/state
+    #[arg(long, value_name = "FOLDER", env = "HEARTH_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Keep no responses and no conversations, whatever --state-dir says: nothing that is said is written anywhere
+    #[arg(long)]
+    pub(crate) no_store: bool,
+    /// Days that a response is kept; 0 keeps it until it is deleted. Conversations are kept until they are
+    #[arg(long, value_name = "DAYS", default_value_t = 30, env = "HEARTH_STORE_DAYS")]
+    pub(crate) store_days: u64,
 }
 
 #[derive(Debug, Args)]
@@ -226,6 +235,17 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 pub(crate) fn models_dir() -> anyhow::Result<PathBuf> {
     hearth_engine::catalog::models_dir()
         .ok_or_else(|| anyhow::anyhow!("no home folder is set: say where models lie with HEARTH_MODELS=/some/folder"))
+}
+
+/// The folder for what outlives a server.
+pub(crate) fn state_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // The XDG specification has relative paths ignored.
+    let data = || folder("XDG_DATA_HOME").filter(|path| path.is_absolute()).or_else(|| Some(folder("HOME")?.join(".local/share")));
+    let state = given.or_else(|| Some(data()?.join("hearth/state")));
+    state.ok_or_else(|| {
+        anyhow::anyhow!("no home folder is set: say where to keep responses with --state-dir FOLDER, or keep none with --no-store")
+    })
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use hearth_engine::{Context, Engine, Error, Graph};
 use hearth_function::{
     Body,
-    ports::{self, NnError, Tensor, TensorType},
+    ports::{self, KeyValueError, NnError, Tensor, TensorType},
 };
 use hearth_server::RequestBody;
+use hearth_store::{Namespace, StoreError};
 use http::{Request, Response};
 
 /// All ports of a server.
@@ -17,22 +18,29 @@ pub(crate) struct Ports(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     nn: Nn,
+    key_value: KeyValue,
     settings: Settings,
 }
 
 impl Ports {
-    /// Serves the models of these names, the first as the default.
-    pub(crate) fn new(engine: Engine, models: &[String]) -> Self {
-        Self(Arc::new(Inner { nn: Nn(engine), settings: Settings { models: models.join(",") } }))
+    /// Serves the models of these names, the first as the default. Without a store nothing is kept.
+    pub(crate) fn new(engine: Engine, models: &[String], store: Option<Namespace>, store_days: u64) -> Self {
+        let settings = Settings { models: models.join(","), store_responses: store.is_some(), store_days };
+        Self(Arc::new(Inner { nn: Nn(engine), key_value: KeyValue(store), settings }))
     }
 }
 
 impl ports::Ports for Ports {
     type Nn = Nn;
+    type KeyValue = KeyValue;
     type Settings = Settings;
 
     fn nn(&self) -> &Nn {
         &self.0.nn
+    }
+
+    fn key_value(&self) -> &KeyValue {
+        &self.0.key_value
     }
 
     fn settings(&self) -> &Settings {
@@ -54,11 +62,56 @@ impl hearth_server::Handler for Handler {
 #[derive(Debug)]
 pub(crate) struct Settings {
     models: String,
+    store_responses: bool,
+    store_days: u64,
 }
 
 impl ports::Settings for Settings {
     async fn get(&self, name: &str) -> Option<String> {
-        (name == "models").then(|| self.models.clone())
+        match name {
+            "models" => Some(self.models.clone()),
+            "store_responses" => Some(self.store_responses.to_string()),
+            "store_days" => Some(self.store_days.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// The store, which blocks: each operation is done on a thread for that.
+#[derive(Debug)]
+pub(crate) struct KeyValue(Option<Namespace>);
+
+impl KeyValue {
+    async fn operate<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Namespace) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, KeyValueError> {
+        let failed = |message: String| KeyValueError { message };
+        let namespace = self.0.clone().ok_or_else(|| failed("the server was started with --no-store".to_owned()))?;
+        let done = tokio::task::spawn_blocking(move || operation(&namespace)).await;
+        done.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+    }
+}
+
+impl ports::KeyValue for KeyValue {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+        let key = key.to_owned();
+        self.operate(move |space| space.get(&key)).await
+    }
+
+    async fn set(&self, key: &str, value: Vec<u8>) -> Result<(), KeyValueError> {
+        let key = key.to_owned();
+        self.operate(move |space| space.set(&key, &value)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KeyValueError> {
+        let key = key.to_owned();
+        self.operate(move |space| space.delete(&key)).await
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, KeyValueError> {
+        let prefix = prefix.to_owned();
+        self.operate(move |space| space.keys_with(&prefix)).await
     }
 }
 

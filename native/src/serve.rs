@@ -2,11 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use hearth_engine::Engine;
 use hearth_server::{Options, SocketOptions, bind, shutdown_signal};
+use hearth_store::{Namespace, Store};
 
 use crate::{
-    cli::ServeArgs,
+    cli::{ServeArgs, state_dir},
     engine::{self, Load},
     ports::{Handler, Ports},
     select::{Selected, all_here, select},
@@ -27,6 +29,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let models =
         if args.models.is_empty() && args.engine.quantize.is_none() { all_here()? } else { select(&args.models, args.engine.quantize)? };
+    let store = open_store(&args)?;
     let load = Load {
         sequences: args.sequences,
         queue: args.queue,
@@ -43,7 +46,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
     }
     let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
-    let handler = Arc::new(Handler(Ports::new(engine.clone(), &names)));
+    let handler = Arc::new(Handler(Ports::new(engine.clone(), &names, store, args.store_days)));
     // Every chat that may run or wait has its request, and some are left for lists and pages.
     let requests = args.sequences.saturating_add(args.queue).saturating_add(64);
     let options = Options {
@@ -63,6 +66,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         served = serving => Ok(served?),
         failed = announced => failed,
     }
+}
+
+/// What outlives the server. A folder that cannot be written is an error at the start, and not one of each request.
+fn open_store(args: &ServeArgs) -> anyhow::Result<Option<Namespace>> {
+    if args.no_store {
+        return Ok(None);
+    }
+    // The file's name and the store's are the plugin's, so that the two shapes can take over from each other.
+    let path = state_dir(args.state_dir.clone())?.join("key-value.redb");
+    let store = Store::open(path).context("responses and conversations cannot be kept (--state-dir says where, --no-store keeps none)")?;
+    Ok(Some(store.namespace("default")?))
 }
 
 /// Says that all is ready; fails when one of the first `at_start` models does not load, for a service that can never answer should not look like one.

@@ -26,6 +26,7 @@ impl Shape {
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
+    command: Command,
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
@@ -38,12 +39,27 @@ impl Server {
     /// When it does not become healthy within two minutes.
     pub fn start(shape: Shape, model: &Path, flags: &[&str]) -> Self {
         let server = Self::start_unready(shape, model, flags);
+        server.wait();
+        server
+    }
+
+    /// Kills the server, starts it again as it was started, and waits until it is healthy.
+    ///
+    /// # Panics
+    /// When it does not become healthy within two minutes.
+    pub fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = self.command.spawn().expect("the server starts");
+        self.wait();
+    }
+
+    fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(120);
-        while !request(server.address, "GET", "/health", None).is_ok_and(|response| response.status == 200) {
-            assert!(Instant::now() < deadline, "the {shape:?} server did not become healthy");
+        while !request(self.address, "GET", "/health", None).is_ok_and(|response| response.status == 200) {
+            assert!(Instant::now() < deadline, "{:?} did not become healthy", self.command);
             std::thread::sleep(Duration::from_millis(50));
         }
-        server
     }
 
     /// Starts `shape` without waiting.
@@ -58,14 +74,14 @@ impl Server {
         }));
         match shape {
             Shape::Native => command.arg("serve"),
-            Shape::Wasm => command.arg("--from").arg(root().join("spin.toml")).arg("--state-dir").arg(scratch(address.port())),
+            Shape::Wasm => command.arg("--from").arg(root().join("spin.toml")),
         };
-        command.args(["--listen", &address.to_string(), "--model"]).arg(model).args(flags);
+        command.arg("--state-dir").arg(scratch(address.port())).args(["--listen", &address.to_string(), "--model"]).arg(model).args(flags);
         if !flags.contains(&"--device") {
             command.args(["--device", "cpu"]);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the server starts");
-        Self { child, address }
+        Self { command, child, address }
     }
 
     /// The process id.

@@ -77,6 +77,20 @@ fn cases() -> Vec<Case> {
             assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
             assert!(text.contains("\"usage\""), "{text}");
         }),
+        case("response", "POST", "/v1/responses",
+            chat(json!({"input": "What is the capital of France?", "instructions": "You are a helpful assistant.", "max_output_tokens": 24, "temperature": 0})), 200, |r| {
+            let text = r.json()["output"][0]["content"][0]["text"].as_str().expect("a text").to_owned();
+            assert!(text.contains("Paris"), "{text}");
+            assert_eq!(r.json()["store"], true);
+        }),
+        case("streamed response", "POST", "/v1/responses",
+            chat(json!({"input": "What is the capital of France?", "max_output_tokens": 8, "temperature": 0, "stream": true})), 200, |r| {
+            let text = String::from_utf8_lossy(&r.body);
+            assert!(text.starts_with("event: response.created\n") && text.contains("event: response.output_text.delta\n"), "{text}");
+        }),
+        case("conversation", "POST", "/v1/conversations", chat(json!({"metadata": {"a": "b"}})), 200, |r| assert_eq!(r.json()["metadata"]["a"], "b")),
+        case("unknown response", "GET", "/v1/responses/resp_000000000000000000000000000000000000000000000000", None, 404, is_error),
+        case("hosted tool", "POST", "/v1/responses", chat(json!({"input": "x", "tools": [{"type": "web_search"}]})), 400, is_error),
         case("malformed JSON", "POST", "/v1/chat/completions", Some(b"{\"messages\": [".to_vec()), 400, is_error),
         case("not UTF-8", "POST", "/v1/chat/completions", Some(b"{\"messages\": \"\xff\"}".to_vec()), 400, is_error),
         case("no messages", "POST", "/v1/chat/completions", chat(json!({})), 400, is_error),
@@ -104,7 +118,7 @@ fn normal(response: &Response) -> Vec<u8> {
     fn clean(value: &mut Value) {
         match value {
             Value::Object(map) => {
-                for key in ["id", "created", "timings"] {
+                for key in ["id", "item_id", "created", "created_at", "completed_at", "timings"] {
                     map.remove(key);
                 }
                 map.values_mut().for_each(clean);

@@ -38,13 +38,15 @@ fn lock(component: &Path) -> Value {
             "trigger": {"model": "smollm2-135m-instruct", "type": "nn-http"},
             "triggers": {"nn-http": {"model": "smollm2-135m-instruct"}}
         },
-        "variables": {"models": {"default": "smollm2-135m-instruct"}},
+        "variables": {
+            "models": {"default": "smollm2-135m-instruct"}, "store_days": {"default": "30"}, "store_responses": {"default": "true"}
+        },
         "triggers": [{"id": "chat-nn-http-trigger", "trigger_type": "nn-http", "trigger_config": {"component": "chat", "route": "/..."}}],
         "components": [{
             "id": "chat",
             "metadata": {"build": {"command": "cargo xtask component"}, "key_value_stores": ["default"]},
             "source": {"content_type": "application/wasm", "source": format!("file://{}", component.display())},
-            "config": {"models": "{{ models }}"}
+            "config": {"models": "{{ models }}", "store_days": "{{ store_days }}", "store_responses": "{{ store_responses }}"}
         }]
     })
 }

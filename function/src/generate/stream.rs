@@ -17,7 +17,12 @@ pub(crate) trait Frames: Send + 'static {
     /// A chunk of the choice `index`. Where it adds nothing, the next chunk is computed at once.
     fn chunk(&mut self, frame: &mut Vec<u8>, index: usize, chunk: Chunk);
 
-    /// After the last chunk of all choices.
+    /// After the last chunk of all choices: what has to be done before a client may be told that the answer is whole, such as keeping it.
+    fn settle(&mut self) -> impl Future<Output = Result<(), ApiError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// After that.
     fn end(&mut self, frame: &mut Vec<u8>);
 
     /// In place of the rest: the status is long gone, so the error is a frame.
@@ -60,9 +65,12 @@ impl<C: Context, F: Frames> State<C, F> {
                     self.open -= usize::from(chunk.ending.is_some());
                     self.frames.chunk(&mut frame, index, chunk);
                     if self.open == 0 {
-                        // With the last chunk and not a pull later: a client may close as soon as it has seen the end.
-                        self.frames.end(&mut frame);
                         self.choices = None;
+                        // With the last chunk and not a pull later: a client may close as soon as it has seen the end.
+                        match self.frames.settle().await {
+                            Ok(()) => self.frames.end(&mut frame),
+                            Err(error) => self.frames.fail(&mut frame, &error),
+                        }
                         return Some(frame.into());
                     }
                 }

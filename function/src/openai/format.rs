@@ -25,7 +25,7 @@ pub(crate) const GRAMMAR: Field =
 pub(crate) const REGEX: Field = Field::new("regex", Kind::Text, "A regular expression that the whole text is held to.");
 pub(crate) const GUIDED_REGEX: Field = Field::new("guided_regex", Kind::Text, "vLLM's name of 'regex'.");
 
-static TEXT: Table = Table {
+pub(crate) static TEXT: Table = Table {
     name: "ResponseFormatText",
     plural: "formats",
     about: "Any text.",
@@ -33,7 +33,7 @@ static TEXT: Table = Table {
     open: false,
 };
 
-static JSON_OBJECT: Table = Table {
+pub(crate) static JSON_OBJECT: Table = Table {
     name: "ResponseFormatJsonObject",
     plural: "formats",
     about: "A JSON object.",

@@ -1,6 +1,7 @@
 //! Log-probabilities as OpenAI's chat API has them.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::generate::TokenLogprob;
 
@@ -43,6 +44,12 @@ impl<'a> From<&'a TokenLogprob> for Token<'a> {
     fn from(token: &'a TokenLogprob) -> Self {
         Self { token: token.into(), top_logprobs: token.top.iter().map(Candidate::from).collect() }
     }
+}
+
+/// Each token as a document of its own.
+pub(crate) fn tokens(tokens: &[TokenLogprob]) -> Vec<Value> {
+    let told = Logprobs::of(tokens).map(|told| told.content).unwrap_or_default();
+    told.iter().map(|token| serde_json::to_value(token).unwrap_or_default()).collect()
 }
 
 impl<'a> From<&'a TokenLogprob> for Candidate<'a> {

@@ -2,11 +2,15 @@
 
 pub mod chat;
 pub mod completions;
+pub(crate) mod conversations;
 pub mod embeddings;
 mod format;
 mod head;
+pub(crate) mod listing;
 pub(crate) mod logprobs;
+mod metadata;
 mod models;
+pub mod responses;
 pub(crate) mod sampling;
 pub(crate) mod schemas;
 pub(crate) mod usage;

@@ -97,7 +97,7 @@ static CHAT_LOGPROBS: Table = Table {
     open: false,
 };
 
-static TOKEN: Table = Table {
+pub(crate) static TOKEN: Table = Table {
     name: "TokenLogprob",
     plural: "tokens",
     about: "A token and how likely it was.",

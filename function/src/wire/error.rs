@@ -42,7 +42,7 @@ pub struct ApiError {
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,
     /// The methods of a 405.
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -105,8 +105,8 @@ impl ApiError {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(methods) = self.allow {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+        if let Some(methods) = self.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
+            response.headers_mut().insert(ALLOW, methods);
         }
         response
     }

@@ -3,6 +3,7 @@
 pub mod error;
 pub(crate) mod fields;
 pub mod json;
+pub(crate) mod query;
 pub(crate) mod schema;
 pub(crate) mod sse;
 pub mod table;

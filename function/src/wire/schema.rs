@@ -33,7 +33,7 @@ fn object(table: &'static Table, schemas: &mut Schemas) -> Value {
     schema
 }
 
-fn property(field: &'static Field, schemas: &mut Schemas) -> Value {
+pub(crate) fn property(field: &'static Field, schemas: &mut Schemas) -> Value {
     let mut schema = kind(&field.kind, schemas);
     schema["description"] = json!(field.about);
     if let Some(default) = field.default {
@@ -74,7 +74,7 @@ fn kind(of: &'static Kind, schemas: &mut Schemas) -> Value {
         }
         Kind::Map(value) => json!({"type": "object", "additionalProperties": kind(value, schemas)}),
         Kind::Object(table) => reference(table, schemas),
-        Kind::Tagged(tag, tables) => {
+        Kind::Tagged(tag, tables) | Kind::TaggedOr(tag, tables) => {
             let references: Vec<_> = tables.iter().map(|(_, table)| reference(table, schemas)).collect();
             let mapping: Map<_, _> =
                 tables.iter().zip(&references).map(|((name, _), reference)| ((*name).to_owned(), reference["$ref"].clone())).collect();

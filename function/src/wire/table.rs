@@ -65,6 +65,8 @@ pub enum Kind {
     Object(&'static Table),
     /// An object whose field of this name says by which of the tables it is read.
     Tagged(&'static str, &'static [(&'static str, &'static Table)]),
+    /// The same, where the field may be left out: then it is the first table.
+    TaggedOr(&'static str, &'static [(&'static str, &'static Table)]),
     /// The first of these whose JSON type the value has.
     OneOf(&'static [Kind]),
 }
@@ -200,9 +202,12 @@ impl Kind {
                 map.iter().try_for_each(|(name, value)| kind.check(value, &join(path, &shorten(name))))
             }
             (Self::Object(table), Value::Object(_)) => table.check(value, path),
-            (Self::Tagged(tag, tables), Value::Object(map)) => {
+            (Self::Tagged(tag, tables) | Self::TaggedOr(tag, tables), Value::Object(map)) => {
                 let tag_path = join(path, tag);
                 match map.get(*tag) {
+                    None | Some(Value::Null) if matches!(self, Self::TaggedOr(..)) => {
+                        tables.first().map_or(Ok(()), |(_, table)| table.check(value, path))
+                    }
                     None | Some(Value::Null) => Err(missing(&tag_path)),
                     Some(Value::String(name)) => match tables.iter().find(|(known, _)| known == name) {
                         Some((_, table)) => table.check(value, path),
@@ -227,7 +232,7 @@ impl Kind {
             Self::Flag => value.is_boolean(),
             Self::Number(..) | Self::Integer(..) => value.is_number(),
             Self::List(..) => value.is_array(),
-            Self::Map(_) | Self::Object(_) | Self::Tagged(..) => value.is_object(),
+            Self::Map(_) | Self::Object(_) | Self::Tagged(..) | Self::TaggedOr(..) => value.is_object(),
             Self::OneOf(kinds) => kinds.iter().any(|kind| kind.is_of_type(value)),
         }
     }
@@ -241,7 +246,7 @@ impl Kind {
             Self::Number(..) => "a number".to_owned(),
             Self::Integer(..) => "an integer".to_owned(),
             Self::List(..) => format!("an array of {}", self.items()),
-            Self::Map(_) | Self::Object(_) | Self::Tagged(..) => "an object".to_owned(),
+            Self::Map(_) | Self::Object(_) | Self::Tagged(..) | Self::TaggedOr(..) => "an object".to_owned(),
             Self::OneOf(kinds) => kinds.iter().map(Self::words).collect::<Vec<_>>().join(" or "),
         }
     }
@@ -264,7 +269,7 @@ impl Kind {
             Self::List(kind, ..) => format!("arrays of {}", kind.several()),
             Self::Map(_) => "objects".to_owned(),
             Self::Object(table) => table.plural.to_owned(),
-            Self::Tagged(_, tables) => tables.first().map_or("objects", |(_, table)| table.plural).to_owned(),
+            Self::Tagged(_, tables) | Self::TaggedOr(_, tables) => tables.first().map_or("objects", |(_, table)| table.plural).to_owned(),
             Self::OneOf(kinds) => kinds.iter().map(Self::several).collect::<Vec<_>>().join(" or "),
         }
     }

@@ -1,9 +1,9 @@
 //! A world for the handler that is all script: models that load or do not, and a context that says what it was told to say and records what is asked of it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     task::{Context as Task, Poll, Waker},
 };
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hearth_function::{Body, ports};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
-use ports::{NnError, Tensor, TensorType};
+use ports::{KeyValueError, NnError, Tensor, TensorType};
 use serde_json::{Value, json};
 
 use crate::contract;
@@ -46,8 +46,22 @@ pub enum Event {
     Dropped,
 }
 
+/// What becomes of an operation of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Done,
+    Failed,
+    /// It is never done.
+    Hangs,
+}
+
+/// Says what becomes of an operation (`get`, `set`, `delete`, `keys`) on a key.
+type Fates = Box<dyn FnMut(&str, &str) -> Fate + Send>;
+
 #[derive(Default)]
 struct Inner {
+    kept: Mutex<BTreeMap<String, Vec<u8>>>,
+    fates: Mutex<Option<Fates>>,
     settings: HashMap<&'static str, String>,
     load_errors: HashMap<String, String>,
     open_error: Option<String>,
@@ -79,6 +93,26 @@ impl World {
         Self::several([])
     }
 
+    /// An obliging one in which a response and a conversation are kept, and the address in it of a path of the API's description.
+    pub fn populated() -> (Self, fn(&str) -> String) {
+        type Kept = BTreeMap<String, Vec<u8>>;
+        static KEPT: LazyLock<(Kept, [String; 3])> = LazyLock::new(|| {
+            let world = World::obliging();
+            let id = |answer: Answer| answer.json()["id"].as_str().expect("an id").to_owned();
+            let response = id(world.respond(&json!({"input": "Hi"})));
+            let conversation = id(world.post("/v1/conversations", &json!({"items": [{"role": "user", "content": "Hi"}]})));
+            let items = world.get(&format!("/v1/conversations/{conversation}/items")).json();
+            let item = items["data"][0]["id"].as_str().expect("an id").to_owned();
+            (world.kept(), [response, conversation, item])
+        });
+        let world = Self::obliging();
+        world.tamper(|kept| kept.clone_from(&KEPT.0));
+        (world, |path| {
+            let names = ["{response_id}", "{conversation_id}", "{item_id}"].iter().zip(&KEPT.1);
+            names.fold(path.replace("{id}", "tiny"), |path, (name, id)| path.replace(name, id))
+        })
+    }
+
     fn inner(&mut self) -> &mut Inner {
         Arc::get_mut(&mut self.0).expect("a world is set up before it is shared")
     }
@@ -106,6 +140,42 @@ impl World {
 
     pub fn log(&self) -> Vec<Event> {
         self.0.log.lock().unwrap().clone()
+    }
+
+    /// From now on the store does what this says.
+    pub fn fates(&self, fates: impl FnMut(&str, &str) -> Fate + Send + 'static) {
+        *self.0.fates.lock().unwrap() = Some(Box::new(fates));
+    }
+
+    /// The store is well again.
+    pub fn heal(&self) {
+        *self.0.fates.lock().unwrap() = None;
+    }
+
+    /// What is kept.
+    pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.kept.lock().unwrap().clone()
+    }
+
+    /// Changes what is kept behind the handler's back.
+    pub fn tamper(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) {
+        change(&mut self.0.kept.lock().unwrap());
+    }
+
+    async fn operate<T>(
+        &self,
+        operation: &str,
+        key: &str,
+        act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T,
+    ) -> Result<T, KeyValueError> {
+        assert!((1..=1024).contains(&key.len()), "{key}");
+        pause().await;
+        let fate = self.0.fates.lock().unwrap().as_mut().map_or(Fate::Done, |fates| fates(operation, key));
+        match fate {
+            Fate::Done => Ok(act(&mut self.0.kept.lock().unwrap())),
+            Fate::Failed => Err(KeyValueError { message: "the disk is full".into() }),
+            Fate::Hangs => std::future::pending().await,
+        }
     }
 
     pub fn computes(&self) -> usize {
@@ -159,6 +229,14 @@ impl World {
         self.send(Method::POST, path, request.to_string())
     }
 
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, "")
+    }
+
+    pub fn respond(&self, request: &Value) -> Answer {
+        self.post("/v1/responses", request)
+    }
+
     pub fn chat_bytes(&self, body: impl Into<Bytes>) -> Answer {
         self.send(Method::POST, "/v1/chat/completions", body)
     }
@@ -200,14 +278,38 @@ pub fn failure(kind: &str, message: &str) -> String {
 
 impl ports::Ports for World {
     type Nn = Self;
+    type KeyValue = Self;
     type Settings = Self;
 
     fn nn(&self) -> &Self {
         self
     }
 
+    fn key_value(&self) -> &Self {
+        self
+    }
+
     fn settings(&self) -> &Self {
         self
+    }
+}
+
+impl ports::KeyValue for World {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+        self.operate("get", key, |kept| kept.get(key).cloned()).await
+    }
+
+    async fn set(&self, key: &str, value: Vec<u8>) -> Result<(), KeyValueError> {
+        assert!(value.len() <= 8 << 20, "{} bytes", value.len());
+        self.operate("set", key, |kept| drop(kept.insert(key.to_owned(), value))).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KeyValueError> {
+        self.operate("delete", key, |kept| drop(kept.remove(key))).await
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, KeyValueError> {
+        self.operate("keys", prefix, |kept| kept.keys().filter(|key| key.starts_with(prefix)).cloned().collect()).await
     }
 }
 
@@ -241,12 +343,14 @@ impl ports::Graph for World {
         let last = self.0.scripts.lock().unwrap().len().saturating_sub(1);
         let script = last.min(*opened);
         *opened += 1;
-        Ok(Sequence { world: self.clone(), script })
+        Ok(Sequence { world: self.clone(), rest: VecDeque::new(), script })
     }
 }
 
 pub struct Sequence {
     world: World,
+    /// What an obliging model has left to say.
+    rest: VecDeque<Value>,
     script: usize,
 }
 
@@ -273,7 +377,11 @@ impl ports::Context for Sequence {
             return Ok(vec![("description".into(), tensor("description", self.world.0.description.as_ref().unwrap_or(&description())))]);
         }
         if self.world.0.scripts.lock().unwrap().is_empty() {
-            return Ok(oblige(&document));
+            if !document.is_null() {
+                self.rest = oblige(&document);
+            }
+            let outputs = self.rest.pop_front().expect("a compute after the last chunk");
+            return Ok(outputs.as_object().unwrap().iter().map(|(name, value)| (name.clone(), tensor(name, value))).collect());
         }
         self.world.record(Event::Computed(document));
         let next = || self.world.0.scripts.lock().unwrap()[self.script].pop_front().expect("a compute after the last chunk");
@@ -321,19 +429,61 @@ async fn pause() {
     std::future::poll_fn(move |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
-/// Some answer to a document.
-fn oblige(document: &Value) -> Vec<(String, Tensor)> {
+/// Some answer to a document, chunk by chunk: what it demands, and no more.
+fn oblige(document: &Value) -> VecDeque<Value> {
     let length = |value: &Value| value.as_array().map_or(1, Vec::len);
-    let outputs = if let Some(tokens) = document.get("detokenize") {
-        json!({"text": "a", "pieces": vec![[0xc3]; length(tokens)]})
+    if let Some(tokens) = document.get("detokenize") {
+        return [json!({"text": "a", "pieces": vec![[0xc3]; length(tokens)]})].into();
     } else if document.get("tokenize").or(document.get("render")).is_some() {
-        json!({"text": "a", "tokens": [1, 2]})
+        return [json!({"text": "a", "tokens": [1, 2]})].into();
     } else if let Some(input) = document.get("input") {
-        json!({"embeddings": vec![[0.6, 0.8]; length(input)], "result": {"usage": {"prompt_tokens": 9}}})
-    } else {
-        json!({"text": "a", "tokens": [1], "result": {"finish_reason": "stop", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}})
-    };
-    outputs.as_object().unwrap().iter().map(|(name, value)| (name.clone(), tensor(name, value))).collect()
+        return [json!({"embeddings": vec![[0.6, 0.8]; length(input)], "result": {"usage": {"prompt_tokens": 9}}})].into();
+    }
+    let mut chunks = VecDeque::new();
+    if document["template"]["enable_thinking"] == true {
+        chunks.push_back(json!({"text": "", "reasoning": "r", "tokens": [1]}));
+    }
+    let mut reason = "stop";
+    match &document["tool_choice"] {
+        Value::Null => {}
+        choice if choice == "auto" || choice == "none" => {}
+        choice => {
+            reason = "tool_calls";
+            let tools = document["tools"].as_array().unwrap().iter().map(|tool| &tool["function"]);
+            let tool = tools.into_iter().find(|tool| choice == "required" || tool["name"] == choice["name"]).unwrap();
+            chunks.push_back(json!({"text": "", "tool_calls": [{"index": 0, "name": tool["name"]}]}));
+            for piece in pieces(&instance(&tool["parameters"])) {
+                chunks.push_back(json!({"text": "", "tool_calls": [{"index": 0, "arguments": piece}]}));
+            }
+        }
+    }
+    match document["grammar"].get("json_schema") {
+        Some(schema) => chunks.extend(pieces(&instance(schema)).into_iter().map(|piece| json!({"text": piece}))),
+        None if reason == "stop" => chunks.push_back(json!({"text": "a", "tokens": [1]})),
+        None => {}
+    }
+    let tokens = chunks.len();
+    let prompt = document["messages"].as_array().map_or(1, Vec::len);
+    chunks.back_mut().unwrap()["result"] =
+        json!({"finish_reason": reason, "usage": {"prompt_tokens": prompt, "completion_tokens": tokens}});
+    chunks
+}
+
+/// The least that a schema holds, of those that these tests have.
+fn instance(schema: &Value) -> Value {
+    match schema["type"].as_str() {
+        Some("string") => json!("a"),
+        Some("integer" | "number") => json!(1),
+        Some("array") => json!([]),
+        _ => {
+            let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            Value::Object(names.map(|name| (name.to_owned(), instance(&schema["properties"][name]))).collect())
+        }
+    }
+}
+
+fn pieces(value: &Value) -> Vec<String> {
+    value.to_string().as_bytes().chunks(4).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
 }
 
 /// An output as a tensor of the type that the contract gives it.
@@ -389,12 +539,12 @@ pub fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// Polls a future until it is done. What these tests wait for is done after a few polls, or they fail.
 pub fn wait<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
-    for _ in 0..100 {
+    for _ in 0..100_000 {
         if let Poll::Ready(value) = poll(future.as_mut()) {
             return value;
         }
     }
-    panic!("not done after 100 polls");
+    panic!("not done after 100,000 polls");
 }
 
 /// The next frame of a body.
@@ -479,9 +629,14 @@ impl Answer {
     }
 }
 
-/// The documents of a piece of an event stream.
+/// The documents of a piece of an event stream. An event that has a name has that of its type.
 pub fn events(text: &str) -> Vec<Value> {
     let events = text.split_terminator("\n\n").map(|event| {
+        if let Some((name, data)) = event.strip_prefix("event: ").and_then(|event| event.split_once("\ndata: ")) {
+            let document: Value = serde_json::from_str(data).expect("an event is JSON");
+            assert_eq!(document["type"], name);
+            return document;
+        }
         let data = event.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {event:?}"));
         assert!(!data.contains('\n'), "{data:?}");
         if data == "[DONE]" { Value::from(data) } else { serde_json::from_str(data).expect("an event is JSON") }

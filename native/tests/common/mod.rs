@@ -51,7 +51,12 @@ impl Home {
     /// The binary, with nothing of the environment that could lead a test outside.
     pub(crate) fn hearth(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
-        command.args(arguments).env_clear().env("HEARTH_MODELS", self.path("models")).env("PATH", self.path("bin"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HEARTH_MODELS", self.path("models"))
+            .env("HEARTH_STATE_DIR", self.path("state"))
+            .env("PATH", self.path("bin"));
         command
     }
 

@@ -141,12 +141,20 @@ impl Namespace {
     /// # Errors
     /// [`StoreError::Keys`] beyond [`KEYS_MAX`], [`StoreError::Storage`].
     pub fn keys(&self) -> Result<Vec<String>, StoreError> {
+        self.keys_with("")
+    }
+
+    /// The keys that begin with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError::Keys`] beyond [`KEYS_MAX`], [`StoreError::Storage`].
+    pub fn keys_with(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let table = self.store.0.begin_read()?.open_table(RECORDS)?;
         let mut keys = Vec::new();
-        for record in table.range((&*self.label, "")..)? {
+        for record in table.range((&*self.label, prefix)..)? {
             let (key, _) = record?;
             let (label, key) = key.value();
-            if label != &*self.label {
+            if label != &*self.label || !key.starts_with(prefix) {
                 break;
             }
             if keys.len() == KEYS_MAX {

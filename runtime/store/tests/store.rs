@@ -42,6 +42,20 @@ fn labels_do_not_see_each_other() {
 }
 
 #[test]
+fn keys_are_told_by_what_they_begin_with() {
+    let store = Store::in_memory().unwrap();
+    let (space, other) = (store.namespace("a").unwrap(), store.namespace("b").unwrap());
+    for key in ["x", "x/2", "x/1", "x0", "w/9", "y"] {
+        space.set(key, b"").unwrap();
+        other.set(key, b"").unwrap();
+    }
+    assert_eq!(space.keys_with("x/").unwrap(), ["x/1", "x/2"]);
+    assert_eq!(space.keys_with("x").unwrap(), ["x", "x/1", "x/2", "x0"]);
+    assert_eq!(space.keys_with("z").unwrap(), Vec::<String>::new());
+    assert_eq!(other.keys_with("").unwrap(), other.keys().unwrap());
+}
+
+#[test]
 fn bounds_are_refused_with_their_numbers() {
     let store = Store::in_memory().unwrap();
     let space = store.namespace("default").unwrap();

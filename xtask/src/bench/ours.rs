@@ -36,7 +36,7 @@ impl Ours {
     /// The native shape's server.
     pub(super) fn native(&self) -> Command {
         let mut command = Command::new(self.binary("hearth"));
-        command.arg("serve");
+        command.args(["serve", "--no-store"]);
         command
     }
 

@@ -213,8 +213,13 @@ pub(crate) fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
 
 /// The template's variables.
 pub(crate) fn template(fields: &mut Fields) -> Map<String, Value> {
-    let mut variables = Map::new();
     let effort = fields.text("reasoning_effort");
+    variables(fields, effort)
+}
+
+/// The template's variables, where the request says the effort of reasoning in a way of its own.
+pub(crate) fn variables(fields: &mut Fields, effort: Option<String>) -> Map<String, Value> {
+    let mut variables = Map::new();
     let thinks = fields.flag("enable_thinking").or(effort.as_deref().map(|effort| effort != "none"));
     variables.extend(thinks.into_iter().flat_map(thinking));
     if let Some(effort) = effort.filter(|effort| effort != "none") {
