@@ -1,7 +1,7 @@
 //! Texts that are held to a grammar: what a request may ask for, the state of one sequence in it, and the vocabulary as the grammar's engine (llguidance) sees it.
 //!
 //! A [`Constraint`] says before each token which ones may come ([`Constraint::mask`]) and takes the one that did ([`Constraint::take`]). It is the sequence's own and lies
-//! with it on the host, so nothing about it depends on the neighbours. Making one can take long: [`compile`] does so aside.
+//! with it on the host, so nothing about it depends on the neighbours. Making one can take long: [`Compiler`] does so aside.
 //!
 //! Any grammar can be written in llguidance's dialect of Lark, and others of this crate may do so ([`Constraint::lark`]):
 //! - a rule may embed a JSON schema, `args: %json {…}`; [`json`] checks one that is a client's and bounds its white space;
@@ -54,7 +54,7 @@ impl Grammar {
             Self::JsonObject(true) => Ok(()),
             Self::JsonObject(false) => Err(Error::invalid("`grammar.json_object` is false; give true, or leave `grammar` out")),
             Self::JsonSchema(schema) => json(schema).map(drop).map_err(|error| self.refused(&error)),
-            Self::Lark(text) => schema::check_embedded(text).and_then(|outside| fits(outside)).map_err(|error| self.refused(&error)),
+            Self::Lark(text) => schema::check_embedded(text).and_then(fits).map_err(|error| self.refused(&error)),
             Self::Regex(text) => fits(text.len()).map_err(|error| self.refused(&error)),
         }
     }
@@ -134,7 +134,7 @@ impl Constraint {
     }
 
     /// The same, from behind the first `token` on: before, any token may come.
-    #[allow(dead_code)] // see above
+    #[allow(dead_code)] // for the same
     pub(crate) fn after(self, token: u32) -> Self {
         Self { after: Some(token), ..self }
     }
