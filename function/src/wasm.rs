@@ -76,14 +76,8 @@ impl ports::KeyValue for Wasi {
         let prefix = prefix.to_owned();
         SendWrapper::new(async move {
             // The interface knows no prefix: all keys come, and those of others are left out here.
-            let mut all = open().await?.get_keys().await;
-            let mut keys = Vec::new();
-            while let Some(key) = all.next().await {
-                if key.starts_with(&prefix) {
-                    keys.push(key);
-                }
-            }
-            all.result().await.map_err(failed)?;
+            let mut keys = open().await?.get_keys().await.collect().await.map_err(failed)?;
+            keys.retain(|key| key.starts_with(&prefix));
             keys.sort_unstable();
             Ok(keys)
         })
