@@ -1,48 +1,76 @@
 //! Clients that users have, unchanged, against both shapes.
 
-use std::{path::Path, process::Command};
+use std::process::Command;
 
 use hearth_tests::{Server, Shape, python, request, root, test_data};
 use serde_json::json;
 
-/// Runs a script of `tests/python` against a server of each shape, at `path` of its address.
-fn run(script: &str, path: &str, arguments: &[&str], model: &Path, flags: &[&str]) {
+/// What the models are called.
+const CHAT: &str = "smollm2";
+const EMBEDDER: &str = "embedder";
+
+/// A server of each shape with a model that chats and one that embeds.
+fn servers() -> impl Iterator<Item = (Shape, Server)> {
+    let models = test_data("smollm2.gguf").zip(test_data("minilm"));
+    models.into_iter().flat_map(|(chat, embedder)| {
+        let embedder = format!("{EMBEDDER}={}", embedder.display());
+        Shape::ALL.map(|shape| (shape, Server::start(shape, &chat, &["--context", "2048", "--model", &embedder])))
+    })
+}
+
+fn succeed(shape: Shape, command: &mut Command) {
+    let output = command.output().expect("the client starts");
+    assert!(output.status.success(), "{shape:?}: {}", String::from_utf8_lossy(&output.stderr));
+    eprintln!("{shape:?}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Runs a script of `tests/python` against both shapes, at `path` of their addresses.
+fn run(script: &str, path: &str, arguments: &[&str]) {
     let Some(python) = python() else { return };
-    for shape in Shape::ALL {
-        let server = Server::start(shape, model, flags);
-        let output = Command::new(&python)
-            .arg(root().join("tests/python").join(script))
-            .arg(format!("http://{}{path}", server.address))
-            .args(arguments)
-            .output()
-            .expect("python starts");
-        assert!(output.status.success(), "{shape:?}: {}", String::from_utf8_lossy(&output.stderr));
-        eprintln!("{shape:?}: {}", String::from_utf8_lossy(&output.stdout));
+    for (shape, server) in servers() {
+        let script = root().join("tests/python").join(script);
+        succeed(shape, Command::new(&python).arg(script).arg(format!("http://{}{path}", server.address)).args(arguments));
     }
 }
 
 #[test]
-fn openai_python_streams_from_both_shapes() {
-    let Some(model) = test_data("smollm2.gguf") else { return };
-    run("openai_client.py", "/v1", &[], &model, &["--context", "2048"]);
+fn openai_python() {
+    run("openai_client.py", "/v1", &[]);
 }
 
 #[test]
-fn anthropic_python_talks_to_both_shapes() {
-    let Some(model) = test_data("smollm2.gguf") else { return };
-    run("anthropic_client.py", "", &[], &model, &["--context", "2048"]);
+fn openai_and_ai_sdk_of_javascript() {
+    let Some(packages) = test_data("node") else { return };
+    for (shape, server) in servers() {
+        let mut node = Command::new("node");
+        node.current_dir(&packages).arg(root().join("tests/node/clients.mjs"));
+        succeed(shape, node.args([&format!("http://{}/v1", server.address), CHAT, EMBEDDER]));
+    }
 }
 
 #[test]
-fn ollama_python_talks_to_both_shapes() {
-    let (Some(model), Some(minilm)) = (test_data("smollm2.gguf"), test_data("minilm")) else { return };
-    run("ollama_client.py", "", &[], &model, &["--context", "2048", "--model", &minilm.to_string_lossy()]);
+fn langchain_python() {
+    run("langchain_client.py", "/v1", &[CHAT, EMBEDDER]);
 }
 
 #[test]
-fn openai_python_keeps_responses_and_conversations_in_both_shapes() {
-    let Some(model) = test_data("smollm2.gguf") else { return };
-    run("responses_client.py", "/v1", &["plain"], &model, &["--context", "2048"]);
+fn litellm_python() {
+    run("litellm_client.py", "/v1", &[CHAT, EMBEDDER]);
+}
+
+#[test]
+fn anthropic_python() {
+    run("anthropic_client.py", "", &[]);
+}
+
+#[test]
+fn ollama_python() {
+    run("ollama_client.py", "", &[]);
+}
+
+#[test]
+fn openai_python_keeps_responses_and_conversations() {
+    run("responses_client.py", "/v1", &["plain"]);
 }
 
 #[test]
