@@ -68,7 +68,7 @@ pub(crate) const POST: &str = "POST";
 /// All that there is beside the pages.
 pub(crate) static ENDPOINTS: [Endpoint; 11] = [
     Endpoint {
-        paths: &["/v1/chat/completions"],
+        paths: &["/v1/chat/completions", "/chat/completions"],
         methods: POST,
         action: Action::ChatCompletions,
         group: Group::OpenAi,
@@ -101,7 +101,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 11] = [
         stream: None,
     },
     Endpoint {
-        paths: &["/v1/models"],
+        paths: &["/v1/models", "/models"],
         methods: GET,
         action: Action::Models,
         group: Group::OpenAi,
