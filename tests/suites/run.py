@@ -28,18 +28,18 @@ def main(suite, data, *more):
     if suite == "openai":
         folder, names, tests = data / OPENAI, data / OPENAI / "tests/api_resources", [f"tests/api_resources/{test}" for test in openai_api.TESTS]
         listed = Listed(HERE / "openai.toml", names)
-        plugins = openai_api.plugins(listed, *more)
+        plugins, flags = openai_api.plugins(listed, *more), []
     else:
         folder, names, tests = data / LLAMA, data / LLAMA, llama_server.TESTS
         listed = Listed(HERE / "llama.toml", names)
         port, _, *command = more
-        plugins = [llama_server.Servers(command, data, int(port))]
+        plugins, flags = [llama_server.Servers(command, data, int(port))], ["-p", "no:asyncio"]
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     # A line of each failure: whole tracebacks of those that are listed would take longer to write than the tests to run.
     # Neither a cache nor compiled modules: the folders are shared with other tests.
     sys.dont_write_bytecode = True
-    flags = ["-p", "no:cacheprovider", "--override-ini=addopts=", "--quiet", "--tb=line", "--timeout=120"]
+    flags += ["-p", "no:cacheprovider", "--override-ini=addopts=", "--quiet", "--tb=line", "--timeout=120"]
     failed = pytest.main([*flags, *tests], plugins=[listed, *plugins])
     if failed:
         return int(failed)
