@@ -54,13 +54,13 @@ class Listed:
 
     def section(self):
         """What a document says of a suite that has run as it should."""
-        lines = ["| tests | pass | do not apply |", "|---|---|---|"]
+        lines = ["| tests | pass | listed |", "|---|---|---|"]
         total = [0, 0]
         for file, results in sorted(self.files.items()):
             passed, skipped = results.count("passed"), results.count("skipped")
             total = [total[0] + passed, total[1] + len(results) - passed - skipped]
             lines.append(f"| `{file}` | {passed} | {len(results) - passed - skipped} |")
-        lines += [f"| together | {total[0]} | {total[1]} |", "", "| do not apply | why |", "|---|---|"]
+        lines += [f"| together | {total[0]} | {total[1]} |", "", "| listed | why |", "|---|---|"]
         for entry in self.entries["listed"]:
             count = sum(results.count(entry["reason"]) for results in self.files.values())
             lines.append(f"| {count} | {entry['reason']} |")

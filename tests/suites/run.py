@@ -37,8 +37,7 @@ def main(suite, data, *more):
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     # A line of each failure: whole tracebacks of those that are listed would take longer to write than the tests to run.
-    # Neither a cache nor compiled modules: the folders are shared with other tests.
-    sys.dont_write_bytecode = True
+    # Nor a cache: the folders are those of other tests too.
     flags += ["-p", "no:cacheprovider", "--override-ini=addopts=", "--quiet", "--tb=line", "--timeout=120"]
     failed = pytest.main([*flags, *tests], plugins=[listed, *plugins])
     if failed:

@@ -47,7 +47,8 @@ fn the_tests_of_llama_cpps_server_pass() {
 
 fn suite(python: &Path, name: &str) -> Command {
     let mut command = Command::new(python);
-    command.arg(root().join("tests/suites/run.py")).arg(name);
+    // Without compiled modules: they would lie in folders that are not the suites' own.
+    command.arg("-B").arg(root().join("tests/suites/run.py")).arg(name);
     command
 }
 
