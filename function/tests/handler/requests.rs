@@ -95,6 +95,7 @@ fn a_wrong_parameter_is_named() {
 fn what_asks_for_nothing_is_taken() {
     let cases = [
         json!({"user": "u", "metadata": {"a": "b"}, "store": true, "service_tier": "auto", "safety_identifier": "s", "prompt_cache_key": "k"}),
+        json!({"prompt_cache_retention": "in_memory", "prompt_cache_options": {"mode": "implicit", "ttl": "30m"}}),
         json!({"cache_prompt": true, "timings_per_token": true, "keep_alive": "5m", "reasoning_effort": "low", "verbosity": "low", "parallel_tool_calls": true}),
         json!({"tools": [], "tool_choice": "auto", "functions": [], "function_call": "none", "response_format": {"type": "text"}, "logprobs": false}),
         json!({"top_logprobs": 0, "logit_bias": {}, "modalities": ["text"], "n": 1, "best_of": 1, "stop": [], "stream_options": {}}),

@@ -56,6 +56,17 @@ fn models_are_listed_once_each_the_default_first() {
 }
 
 #[test]
+fn llama_cpps_shorter_paths_lead_to_the_same() {
+    assert_eq!(World::new([]).get("/models").json(), World::new([]).get("/v1/models").json());
+    let answer = World::new([Step::End("Paris.", "stop")]).post("/chat/completions", &crate::world::hello(json!({})));
+    assert_eq!((answer.status.as_u16(), &answer.json()["choices"][0]["message"]["content"]), (200, &json!("Paris.")));
+    // Its models have no paths of their own, and its own completions are another form.
+    for path in ["/models/tiny", "/completions"] {
+        assert_eq!(World::new([]).get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
 fn a_model_is_found_by_its_name() {
     assert_eq!(World::new([]).get("/v1/models/other").json()["id"], "other");
     let answer = World::new([]).get("/v1/models/other").json();

@@ -102,6 +102,7 @@ pub(crate) static TABLE: Table = Table {
         Field::ignored("metadata"),
         Field::ignored("prediction"),
         Field::ignored("prompt_cache_key"),
+        Field::ignored("prompt_cache_options"),
         Field::ignored("prompt_cache_retention"),
         Field::ignored("return_progress"),
         Field::ignored("return_tokens"),
