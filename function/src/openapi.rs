@@ -47,8 +47,10 @@ fn operations(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     let [path, others @ ..] = endpoint.paths else { return Value::Null };
     let mut content = json!({"application/json": {"schema": schema::reference(endpoint.answer, schemas)}});
     if let Some(table) = endpoint.stream {
-        // OpenAPI 3.1 has no words for a stream: this is what each event's data is.
-        content["text/event-stream"] = json!({"schema": schema::reference(table, schemas)});
+        // OpenAPI 3.1 has no words for a stream: this is an event of it, as its readers have it, and what its data holds.
+        let data = json!({"type": "string", "contentMediaType": "application/json", "contentSchema": schema::reference(table, schemas)});
+        let event = json!({"type": "object", "properties": {"data": data}, "required": ["data"]});
+        content["text/event-stream"] = json!({"schema": event});
     }
     let error = json!({"application/json": {"schema": schema::reference(&ERROR, schemas)}});
     let mut operation = json!({

@@ -40,6 +40,17 @@ TOOLS = [{"type": "function", "function": {"name": name, "description": ABOUT[na
 QUESTIONS = ["What is the weather in Zürich, in celsius?", "What is 12.5 times 8?", "Is it warmer in 東京 or in Oslo?", "Divide 7 by 0.", "Add 19 and 23, and tell me the weather in \"New\\York\"."]
 CHOICES = ["required", {"type": "function", "function": {"name": "weather"}}, {"type": "function", "function": {"name": "calculator"}}, "auto", None]
 
+EARLIER = [
+    {"role": "user", "content": "What is the weather in Bern, in celsius?"},
+    {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\": \"Bern\", \"unit\": \"celsius\"}"}}]},
+    {"role": "tool", "tool_call_id": "call_1", "content": "{\"temperature\": 7}"},
+    {"role": "assistant", "content": "It is 7 °C in Bern."},
+    {"role": "user", "content": "And what is 3 plus 4?"},
+    {"role": "assistant", "content": None, "tool_calls": [{"id": "call_2", "type": "function", "function": {"name": "calculator", "arguments": "{\"operation\": \"add\", \"a\": 3, \"b\": 4}"}}]},
+    {"role": "tool", "tool_call_id": "call_2", "content": "{\"result\": 7}"},
+    {"role": "assistant", "content": "It is 7."},
+]
+
 
 def weather(city, unit):
     return {"city": city, "unit": unit, "temperature": len(city) % 30 if unit == "celsius" else 32 + len(city) % 80}
@@ -75,6 +86,9 @@ def loop(number):
     """One try: what came of it."""
     choice, question = CHOICES[number % len(CHOICES)], QUESTIONS[number // len(CHOICES) % len(QUESTIONS)]
     messages = [{"role": "user", "content": question}]
+    if choice in ("auto", None):
+        # A small model calls by itself what it has just seen called.
+        messages = [*EARLIER, *messages]
     more = {} if choice is None else {"tool_choice": choice}
     if number % 2 or choice == "required":
         more["parallel_tool_calls"] = number % 4 == 1
@@ -131,4 +145,5 @@ with concurrent.futures.ThreadPoolExecutor(CONCURRENT) as pool:
         calls, deltas = calls + outcome[1], deltas + outcome[2]
 print(f"{tries} tries, {calls} calls in {deltas} further deltas: {dict(sorted(outcomes.items()))}")
 assert deltas > 2 * calls, "calls are not streamed"
+assert tries < 50 or any(name.startswith(("auto: 1", "None: 1")) for name in outcomes), "none of its own accord"
 sys.exit("\n".join([f"{len(wrong)} wrong", *wrong]) if wrong else 0)

@@ -74,11 +74,12 @@ pub fn request_schema(path: &str) -> &'static Value {
     &API["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
 }
 
-/// The schema of an answer to it.
+/// The schema of an answer to it; of a stream that of an event's data.
 pub fn answer_schema(path: &str, content_type: &str) -> &'static Value {
     let path = &API["paths"][path];
     let operation = path.get("post").or(path.get("get")).expect("an operation");
-    &operation["responses"]["200"]["content"][content_type]["schema"]
+    let schema = &operation["responses"]["200"]["content"][content_type]["schema"];
+    if content_type == "text/event-stream" { &schema["properties"]["data"]["contentSchema"] } else { schema }
 }
 
 fn check(schema: &Value, value: &Value) {

@@ -87,6 +87,10 @@ EVERYDAY = {
     "survey": _object({"q1": {"type": "integer", "enum": [1, 2, 3, 4, 5]}, "q2": {"type": ["integer", "null"], "minimum": 1, "maximum": 5}, "comment": {"type": "string", "maxLength": 20}}, optional=["comment"]),
     "OpenAI optional as null": _object({"unit": {"type": ["string", "null"], "enum": ["C", "F", None], "description": "The unit, null for the default"}, "city": {"type": ["string", "null"], "maxLength": 10}}),
     "address or user": _object({"item": {"anyOf": [_object({"name": _TEXT, "age": {"type": "number"}}), _object({"number": {"type": "string", "maxLength": 4}, "street": _TEXT})]}}),
+    "pydantic union": {"discriminator": {"mapping": {"cat": "#/$defs/Cat", "dog": "#/$defs/Dog"}, "propertyName": "kind"}, "oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}], "title": "Pet", "$defs": {
+        "Cat": {"properties": {"kind": {"const": "cat", "title": "Kind", "type": "string"}, "lives": {"title": "Lives", "type": "integer"}}, "required": ["kind", "lives"], "title": "Cat", "type": "object"},
+        "Dog": {"properties": {"kind": {"const": "dog", "title": "Kind", "type": "string"}}, "required": ["kind"], "title": "Dog", "type": "object"}}},
+    "zod record": {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "boolean"}},
     "linked list": _object({"linked_list": {"$ref": "#/$defs/linked_list_node"}}, **{"$defs": {"linked_list_node": _object({"value": {"type": "number"}, "next": {"anyOf": [{"$ref": "#/$defs/linked_list_node"}, {"type": "null"}]}})}}),
 }
 

@@ -9,7 +9,7 @@ PATTERNS = [
 ]
 
 CONSTANTS = [
-    None, True, False, 0, -1, 1.5, 1e30, 12345678901234567890, "", "text", "with \"quotes\" and \\", "\u0000\u001f", "\u2028", "日本語", "🙂", "é", "e\u0301", "</script>", "<|im_end|>",
+    None, True, False, 0, -1, 1.5, 1e30, 9007199254740992, "", "text", "with \"quotes\" and \\", "\u0000\u001f", "\u2028", "日本語", "🙂", "é", "e\u0301", "</script>", "<|im_end|>",
     [], {}, [1, "a", None], {"a": {"b": [True]}}, {"": 1}, {"$ref": "#"}, {"é": "ü"}, [[[]]], "{\"a\": 1}", " ", "\n",
 ]
 
@@ -60,7 +60,7 @@ _TREE = {"type": "object", "properties": {"name": {"type": "string", "maxLength"
 _EXPRESSION = {"anyOf": [{"type": "integer"}, {"type": "array", "prefixItems": [{"enum": ["+", "*"]}, {"$ref": "#/$defs/e"}, {"$ref": "#/$defs/e"}], "minItems": 3, "items": False}]}
 REFERENCES = [
     {"$defs": {"node": _NODE}, "$ref": "#/$defs/node"}, _TREE, {"$ref": "#/$defs/e", "$defs": {"e": _EXPRESSION}}, {"definitions": {"a": {"type": "null"}}, "$ref": "#/definitions/a"},
-    {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/c"}, "c": {"type": "boolean"}}, "$ref": "#/$defs/a"}, {"$defs": {"a/b": {"type": "null"}}, "$ref": "#/$defs/a~1b"},
+    {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/c"}, "c": {"type": "boolean"}}, "$ref": "#/$defs/a"}, 
     {"$defs": {"a~b": {"type": "null"}}, "$ref": "#/$defs/a~0b"}, {"$defs": {"a b": {"type": "null"}}, "$ref": "#/$defs/a%20b"}, {"$defs": {"é": {"type": "null"}}, "$ref": "#/$defs/é"},
     {"type": "object", "properties": {"a": {"type": "boolean"}, "b": {"$ref": "#/properties/a"}}, "required": ["a", "b"], "additionalProperties": False},
     {"$defs": {"p": {"type": "integer", "minimum": 0}}, "$ref": "#/$defs/p", "maximum": 9}, {"$defs": {"even": {"type": "array", "items": {"$ref": "#/$defs/odd"}, "maxItems": 1}, "odd": {"type": "array", "items": {"$ref": "#/$defs/even"}, "maxItems": 1}}, "$ref": "#/$defs/even"},
@@ -79,7 +79,7 @@ COMBINED = [
     {"type": "integer", "enum": [1, 2.0, 2.5, "3"]}, {"const": 5, "type": "integer"}, {"allOf": [{"minLength": 2}, {"maxLength": 4}], "type": "string"}, {"allOf": [True, {"type": "null"}]},
     {"anyOf": [False, {"type": "null"}]}, {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "ipv4"}]}, {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "integer", "maximum": -10}]},
     {"allOf": [{"anyOf": [{"type": "integer"}, {"type": "null"}]}, {"anyOf": [{"type": "null"}, {"type": "boolean"}]}]}, {"allOf": [{"pattern": "^a"}, {"pattern": "b$"}], "type": "string", "maxLength": 6},
-    {"type": "number", "allOf": [{"minimum": 1}, {"minimum": 2, "maximum": 2.5}]}, {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 4}, {"type": "integer", "minimum": 5, "maximum": 9}]},
+    {"type": "number", "allOf": [{"minimum": 1}, {"minimum": 2, "maximum": 2.5}]},
     {"oneOf": [{"const": "a"}, {"const": "b"}]}, {"oneOf": [{"type": "null"}, {"type": "array", "maxItems": 1, "items": {"type": "null"}}]},
     {"type": "array", "allOf": [{"items": {"type": "integer"}}, {"minItems": 1}, {"maxItems": 2}]}, {"type": "object", "allOf": [{"required": ["a"]}, {"properties": {"a": {"type": "null"}}, "additionalProperties": False}]},
     {"type": "array", "allOf": [{"prefixItems": [{"type": "integer"}]}, {"items": {"minimum": 3, "type": "integer"}}], "maxItems": 2},
@@ -100,6 +100,7 @@ DRAFTS = [
 NOTED = [
     {}, {"title": "T", "description": "d", "type": "boolean"}, {"type": "integer", "default": "not one", "examples": [1]}, {"$comment": "c", "type": "null", "deprecated": True, "readOnly": True, "writeOnly": False},
     {"type": "string", "contentMediaType": "application/json", "contentEncoding": "base64", "maxLength": 4}, {"type": "boolean", "$anchor": "here", "$id": "https://example.com/a"},
+    {"type": "array", "items": {"type": "null"}, "maxItems": 1, "uniqueItems": False}, {"type": "null", "x-own": [1], "example": 2, "externalDocs": {}}, {"type": "integer", "minimum": 3, "exclusiveMinimum": True, "maximum": 4},
 ]
 
 

@@ -7,8 +7,11 @@ BEYOND = [
     ("dependentRequired", {"type": "object", "dependentRequired": {"a": ["b"]}}), ("dependentSchemas", {"type": "object", "dependentSchemas": {"a": {"required": ["b"]}}}),
     ("dependencies", {"type": "object", "dependencies": {"a": ["b"]}}), ("unevaluatedProperties", {"type": "object", "properties": {"a": {}}, "unevaluatedProperties": False}),
     ("unevaluatedItems", {"type": "array", "prefixItems": [{}], "unevaluatedItems": False}), ("$dynamicRef", {"$dynamicRef": "#a"}), ("minContains", {"type": "array", "minContains": 2, "contains": {}}),
-    ("tpye", {"tpye": "string"}), ("nullable", {"type": "string", "nullable": True}), ("x-guidance", {"x-guidance": {"lenient": True}, "type": "string"}), ("x-own", {"type": "string", "x-own": 1}),
+    ("tpye", {"tpye": "string"}), ("nullable", {"type": "string", "nullable": True}), ("x-guidance", {"x-guidance": {"lenient": True}, "type": "string"}),
     ("not", {"type": "object", "properties": {"deep": {"type": "array", "items": {"not": {}}}}}), ("uniqueItems", {"$defs": {"a": {"type": "array", "uniqueItems": True}}, "$ref": "#/$defs/a"}),
+    ("rounded", {"const": 12345678901234567890}), ("rounded", {"enum": [1, [9007199254740993]]}), ("`$id` of its own", {"$ref": "#/$defs/a", "$defs": {"a": {"$id": "https://example.com/a", "$ref": "#/$defs/b", "$defs": {"b": {"type": "null"}}}, "b": {"type": "boolean"}}}),
+    ("a~1b", {"$defs": {"a/b": {"type": "null"}}, "$ref": "#/$defs/a~1b"}), ("oneOf", {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 4}, {"type": "integer", "minimum": 5, "maximum": 9}]}),
+    ("look-ahead", {"type": "string", "format": "email", "pattern": "^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+.-]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9-]*\\.)+[A-Za-z]{2,}$"}),
     ("unheard-of", {"type": "string", "format": "unheard-of"}),
 ]
 
@@ -18,9 +21,14 @@ IMPOSSIBLE = [
     {"type": "string", "enum": [1, 2]}, {"allOf": [{"type": "string"}, {"type": "integer"}]}, {"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2},
     {"type": "object", "properties": {"a": False}, "required": ["a"]}, {"type": "object", "required": ["a"], "additionalProperties": False}, {"allOf": [{"const": 1}, {"const": 2}]},
     {"type": "array", "items": False, "minItems": 1}, {"type": "string", "pattern": "^a$", "minLength": 3}, {"type": "array", "prefixItems": [False], "minItems": 1},
-    {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"], "additionalProperties": False}, {"type": "integer", "multipleOf": 10, "minimum": 1, "maximum": 9},
+    {"type": "integer", "multipleOf": 10, "minimum": 1, "maximum": 9},
     {"type": "string", "format": "date", "maxLength": 3}, {"anyOf": [{"type": "string", "maxLength": -1}, False]}, {"$ref": "#/$defs/n", "$defs": {"n": False}}, {"type": "object", "minProperties": 2, "maxProperties": 1},
-    {"$ref": "#"}, {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, {"allOf": [{"$ref": "#"}]}, {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+    {"$ref": "#"}, {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, {"allOf": [{"$ref": "#"}]},
+]
+
+# Every value holds another without end: the grammar's engine does not see that, and an answer is cut.
+ENDLESS = [
+    {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"], "additionalProperties": False}, {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
 ]
 
 # No schemas.
@@ -30,7 +38,7 @@ WRONG = [
     {"type": "string", "maxLength": "3"}, {"type": "string", "pattern": "("}, {"type": "string", "pattern": 3}, {"type": "string", "pattern": "^(?=a)b$"}, {"type": "string", "pattern": "(a)\\1"},
     {"$ref": "#/$defs/absent"}, {"$ref": "http://example.com/other.json"}, {"$ref": 1}, {"$ref": ""}, {"$ref": "#anchor"}, {"$defs": []}, {"$defs": {"a": 3}, "$ref": "#/$defs/a"}, {"type": "number", "multipleOf": 0},
     {"type": "number", "multipleOf": -2}, {"type": "array", "minItems": "1"}, {"type": "object", "additionalProperties": 1}, {"type": "object", "patternProperties": {"(": {}}}, {"type": "string", "format": 1},
-    {"prefixItems": {}}, {"type": "object", "minProperties": -1}, {"type": "integer", "minimum": True}, {"exclusiveMinimum": True, "type": "integer"}, {"$schema": 1}, {"$schema": "http://example.com/own"}, {"oneOf": 1},
+    {"prefixItems": {}}, {"type": "object", "minProperties": -1}, {"type": "integer", "minimum": True}, {"oneOf": 1},
     {"patternProperties": 1}, {"additionalItems": 1},
 ]
 
@@ -66,11 +74,13 @@ HUGE = [
 
 
 def cases():
-    """Name, schema, and what a refusal has to name; `None` where either is right."""
+    """Name, schema, and what a refusal has to name; `None` where an answer is right, too, `"endless"` where one that is cut is."""
     for number, (keyword, schema) in enumerate(BEYOND):
         yield f"beyond {number} {keyword}", schema, keyword
     for number, schema in enumerate(IMPOSSIBLE):
         yield f"impossible {number}", schema, ""
+    for number, schema in enumerate(ENDLESS):
+        yield f"endless {number}", schema, "endless"
     for number, schema in enumerate(WRONG):
         yield f"wrong {number}", schema, ""
     for number, schema in enumerate(HUGE):
