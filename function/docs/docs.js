@@ -107,7 +107,7 @@ function operation(api, path, method, operation) {
   if (request) section.append(...body(api, "Request", request));
   const { "application/json": whole, "text/event-stream": events } = operation.responses["200"].content;
   section.append(make("h3", "", "Answer"), folded(api, "A document", whole));
-  if (events) section.append(folded(api, "Streamed: each event's data", { schema: events.schema.properties.data.contentSchema }));
+  if (events) section.append(folded(api, "Streamed: each event's data", { schema: events.schema.properties.data.anyOf[1].contentSchema }));
   return section;
 }
 

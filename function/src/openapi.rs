@@ -48,7 +48,8 @@ fn operations(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     let mut content = json!({"application/json": {"schema": schema::reference(endpoint.answer, schemas)}});
     if let Some(table) = endpoint.stream {
         // OpenAPI 3.1 has no words for a stream: this is an event of it, as its readers have it, and what its data holds.
-        let data = json!({"type": "string", "contentMediaType": "application/json", "contentSchema": schema::reference(table, schemas)});
+        let data = json!({"contentMediaType": "application/json", "contentSchema": schema::reference(table, schemas)});
+        let data = json!({"type": "string", "anyOf": [{"const": "[DONE]"}, data]});
         let event = json!({"type": "object", "properties": {"data": data}, "required": ["data"]});
         content["text/event-stream"] = json!({"schema": event});
     }

@@ -20,7 +20,7 @@ with tempfile.TemporaryDirectory() as folder:
     events = pathlib.Path(folder) / "events.ndjson"
     run = subprocess.run(
         [pathlib.Path(sys.executable).with_name("st"), "run", f"{server}/openapi.json", "--phases", "examples,coverage,fuzzing", "--mode", "all", "--checks", ",".join(CHECKS),
-         "--seed", seed, "--max-examples", examples, "--workers", "4", "--request-timeout", "60", "--continue-on-failure", "--no-shrink", "--warnings", "off",
+         "--seed", seed, "--max-examples", examples, "--workers", "1", "--request-timeout", "60", "--continue-on-failure", "--no-shrink", "--warnings", "off",
          "--report", "ndjson", "--report-ndjson-path", events],
         cwd=folder, capture_output=True, text=True,
     )

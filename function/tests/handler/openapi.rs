@@ -79,7 +79,7 @@ pub fn answer_schema(path: &str, content_type: &str) -> &'static Value {
     let path = &API["paths"][path];
     let operation = path.get("post").or(path.get("get")).expect("an operation");
     let schema = &operation["responses"]["200"]["content"][content_type]["schema"];
-    if content_type == "text/event-stream" { &schema["properties"]["data"]["contentSchema"] } else { schema }
+    if content_type == "text/event-stream" { &schema["properties"]["data"]["anyOf"][1]["contentSchema"] } else { schema }
 }
 
 fn check(schema: &Value, value: &Value) {

@@ -103,7 +103,8 @@ impl Parser {
         match std::mem::replace(&mut self.state, State::Plain) {
             State::Open if self.held_to_grammar => {}
             // Nothing but calls follows a call: this is the beginning of one's mark.
-            State::Text if self.held_to_grammar && self.whole > 0 && self.format.is_some_and(|format| format.marker.starts_with(&rest)) => {}
+            State::Text if self.held_to_grammar && self.whole > 0 && self.format.is_some_and(|format| format.marker.starts_with(&rest)) => {
+            }
             State::Thinking(_) => self.tell(Event::Reasoning(rest)),
             State::Lead | State::Begin(_) | State::Text | State::Plain | State::Open => self.tell(Event::Text(rest)),
             State::Json(_) | State::Tags(_) | State::Close if !self.held_to_grammar => {

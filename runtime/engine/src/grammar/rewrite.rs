@@ -183,10 +183,13 @@ mod tests {
 
     #[test]
     fn references_lose_their_escapes_and_data_is_left() {
-        let schema = json!({"items": {"$ref": "#/$defs/a%20b"}, "prefixItems": [{"$ref": "#/$defs/a~0b"}, {"$ref": "#/$defs/a~1b"}, {"$ref": "#"}]});
-        let written = json!({"items": {"$ref": "#/$defs/a b"}, "prefixItems": [{"$ref": "#/$defs/a~b"}, {"$ref": "#/$defs/a~1b"}, {"$ref": "#"}]});
+        let schema =
+            json!({"items": {"$ref": "#/$defs/a%20b"}, "prefixItems": [{"$ref": "#/$defs/a~0b"}, {"$ref": "#/$defs/a~1b"}, {"$ref": "#"}]});
+        let written =
+            json!({"items": {"$ref": "#/$defs/a b"}, "prefixItems": [{"$ref": "#/$defs/a~b"}, {"$ref": "#/$defs/a~1b"}, {"$ref": "#"}]});
         assert_eq!(plain(schema), written);
-        let data = json!({"const": {"$ref": "#/a%20b", "oneOf": [], "uniqueItems": false}, "properties": {"uniqueItems": {"type": "null"}}});
+        let data =
+            json!({"const": {"$ref": "#/a%20b", "oneOf": [], "uniqueItems": false}, "properties": {"uniqueItems": {"type": "null"}}});
         assert_eq!(plain(data.clone()), data);
         assert_eq!(plain(json!({"uniqueItems": false, "propertyNames": {"type": "string"}, "type": "object"})), json!({"type": "object"}));
         let says_something = json!({"uniqueItems": true, "propertyNames": {"maxLength": 2}});

@@ -208,7 +208,10 @@ impl Walk<'_> {
                 _ if NAMED.contains(&keyword) => return Err(Error::invalid(format!("{} is not an object", at()))),
                 _ if NUMBERS.contains(&keyword) && inexact(value).is_some() => {
                     let number = inexact(value).map(Number::to_string).unwrap_or_default();
-                    return Err(Error::invalid(format!("{} has {number}, which would be rounded: give at most 9007199254740992, or a string", at())));
+                    return Err(Error::invalid(format!(
+                        "{} has {number}, which would be rounded: give at most 9007199254740992, or a string",
+                        at()
+                    )));
                 }
                 Value::Number(number) if keyword == "multipleOf" && number.as_f64().is_none_or(|number| number <= 0.0) => {
                     return Err(Error::invalid(format!("{} is {number}: give a number above 0", at())));
