@@ -36,15 +36,17 @@ function bounds(low, high, unit) {
 // What a value is, in words.
 function type(api, schema) {
   if (schema.$ref) return "object";
-  if (schema.enum) return schema.enum.map((word) => `"${word}"`).join(" | ");
+  if (schema.enum) return schema.enum.filter((word) => word !== null).map((word) => `"${word}"`).join(" | ");
   const choices = schema.anyOf || schema.oneOf;
-  if (choices) return [...new Set(choices.map((one) => type(api, one)))].join(" | ");
-  switch (schema.type) {
+  if (choices) return [...new Set(choices.filter((one) => one.type !== "null").map((one) => type(api, one)))].join(" | ");
+  // Every field that may be left out may be null: to say so of each would hide the rest.
+  const named = Array.isArray(schema.type) ? schema.type[0] : schema.type;
+  switch (named) {
     case "array": return `array (${type(api, schema.items)})${bounds(schema.minItems, schema.maxItems, "")}`;
     case "object": return "object";
     case "string": return `string${bounds(schema.minLength, schema.maxLength, " bytes")}`;
     case undefined: return "any";
-    default: return schema.type + bounds(schema.minimum, schema.maximum, "");
+    default: return named + bounds(schema.minimum, schema.maximum, "");
   }
 }
 
@@ -111,7 +113,7 @@ function operation(api, path, method, operation) {
   if (request) section.append(...body(api, "Request", request));
   const { "application/json": whole, "text/event-stream": events, "application/x-ndjson": lines } = operation.responses["200"].content;
   section.append(make("h3", "", "Answer"), folded(api, "A document", whole));
-  if (events) section.append(folded(api, "Streamed: each event's data", events));
+  if (events) section.append(folded(api, "Streamed: each event's data", { schema: events.schema.properties.data.anyOf[1].contentSchema }));
   if (lines) section.append(folded(api, "Streamed: each line", lines));
   return section;
 }

@@ -52,8 +52,17 @@ fn operation(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     let [path, others @ ..] = endpoint.paths else { return Value::Null };
     let mut content = json!({"application/json": {"schema": schema::reference(endpoint.answer, schemas)}});
     if let Some(table) = endpoint.stream {
-        // OpenAPI 3.1 has no words for a stream: this is what each event's data or each line is.
-        content[endpoint.group.stream()] = json!({"schema": schema::reference(table, schemas)});
+        // OpenAPI 3.1 has no words for a stream: this is each line of it, or an event as its readers have it, and what its data holds.
+        let piece = schema::reference(table, schemas);
+        let schema = match endpoint.group.stream() {
+            respond::EVENTS => {
+                let data = json!({"contentMediaType": "application/json", "contentSchema": piece});
+                let data = json!({"type": "string", "anyOf": [{"const": "[DONE]"}, data]});
+                json!({"type": "object", "properties": {"data": data}, "required": ["data"]})
+            }
+            _ => piece,
+        };
+        content[endpoint.group.stream()] = json!({"schema": schema});
     }
     let error = json!({"application/json": {"schema": schema::reference(endpoint.group.error(), schemas)}});
     let mut operation = json!({

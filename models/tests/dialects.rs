@@ -328,6 +328,25 @@ fn an_answer_is_read_alike_however_it_is_cut() {
 }
 
 #[test]
+fn a_held_answer_that_is_cut_shows_no_piece_of_a_call_as_text() {
+    let (Some(answers), tools) = (answers(), called(&tools())) else { return };
+    let mut cut_headers = 0;
+    for (dialect, answer) in &answers {
+        let whole = parse(dialect.parser(tools.clone(), false, true), answer, []);
+        for (at, _) in answer.char_indices() {
+            let told = parse(dialect.parser(tools.clone(), false, true), &answer[..at], []);
+            // Where the first call's mark has come, all text has: what is cut behind it is no text.
+            if told.calls.is_empty() {
+                continue;
+            }
+            assert!(whole.text.starts_with(&told.text), "{} cut at {at}: {:?} of {:?}", dialect.name(), told.text, &answer[..at]);
+            cut_headers += usize::from(told.calls.iter().all(|(.., ended)| *ended) && told.calls.len() < whole.calls.len());
+        }
+    }
+    assert!(cut_headers > 100, "{cut_headers} were cut in a further call's header");
+}
+
+#[test]
 fn a_damaged_answer_loses_no_text_and_has_no_broken_call() {
     let (Some(answers), tools) = (answers(), called(&tools())) else { return };
     let mut draws = Draws(2);

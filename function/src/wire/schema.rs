@@ -35,6 +35,9 @@ fn object(table: &'static Table, schemas: &mut Schemas) -> Value {
 
 pub(crate) fn property(field: &'static Field, schemas: &mut Schemas) -> Value {
     let mut schema = kind(&field.kind, schemas);
+    if !field.required {
+        schema = or_null(schema);
+    }
     schema["description"] = json!(field.about);
     if let Some(default) = field.default {
         schema["default"] = match default {
@@ -50,6 +53,23 @@ pub(crate) fn property(field: &'static Field, schemas: &mut Schemas) -> Value {
         Effect::Refused(_) => schema["x-effect"] = json!("refused"),
     }
     schema
+}
+
+/// `null` as well, which is the same as a field that is not there.
+fn or_null(mut schema: Value) -> Value {
+    if let Some(of_type) = schema.get("type").cloned() {
+        schema["type"] = json!([of_type, "null"]);
+        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            words.push(Value::Null);
+        }
+        return schema;
+    }
+    if let Some(choices) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        choices.push(json!({"type": "null"}));
+        return schema;
+    }
+    // Without any of these anything will do.
+    if schema.get("$ref").is_none() && schema.get("oneOf").is_none() { schema } else { json!({"anyOf": [schema, {"type": "null"}]}) }
 }
 
 fn kind(of: &'static Kind, schemas: &mut Schemas) -> Value {

@@ -17,7 +17,7 @@ fn resolve(schema: &Value) -> &Value {
     }
 }
 
-/// Why a value is not as a schema says, if it is not. `null` is a field that is not there, as the document's description has it.
+/// Why a value is not as a schema says, if it is not.
 pub fn fault(schema: &Value, value: &Value, path: &str) -> Option<String> {
     let schema = resolve(schema);
     let wrong = |why: &str| Some(format!("{path}: {why}: {value}"));
@@ -33,8 +33,13 @@ pub fn fault(schema: &Value, value: &Value, path: &str) -> Option<String> {
     let within = |low: &str, high: &str, size: f64| {
         schema[low].as_f64().is_none_or(|low| size >= low) && schema[high].as_f64().is_none_or(|high| size <= high)
     };
-    match (schema["type"].as_str(), value) {
-        (None, _) | (Some("boolean"), Value::Bool(_)) => None,
+    let of_type = match &schema["type"] {
+        Value::Array(types) if value.is_null() && types.contains(&json!("null")) => return None,
+        Value::Array(types) => types[0].as_str(),
+        of_type => of_type.as_str(),
+    };
+    match (of_type, value) {
+        (None, _) | (Some("boolean"), Value::Bool(_)) | (Some("null"), Value::Null) => None,
         (Some("string"), Value::String(text)) if within("minLength", "maxLength", text.chars().count() as f64) => None,
         (Some("number"), Value::Number(number)) if within("minimum", "maximum", number.as_f64().unwrap()) => None,
         (Some("integer"), Value::Number(number)) if number.as_f64().unwrap().fract() == 0.0 => {
@@ -45,12 +50,14 @@ pub fn fault(schema: &Value, value: &Value, path: &str) -> Option<String> {
         }
         (Some("object"), Value::Object(map)) => {
             let names = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap());
-            if let Some(name) = names.into_iter().find(|name| map.get(*name).is_none_or(Value::is_null)) {
+            if let Some(name) = names.into_iter().find(|name| !map.contains_key(*name)) {
                 return wrong(&format!("without {name}"));
             }
-            map.iter().filter(|(_, value)| !value.is_null()).find_map(|(name, value)| {
+            map.iter().find_map(|(name, value)| {
                 let path = format!("{path}.{name}");
                 match (&schema["properties"][name], &schema["additionalProperties"]) {
+                    // The one thing that the schemas leave to the document's description: a field that is null is not there.
+                    (Value::Null, Value::Bool(false)) if value.is_null() => None,
                     (Value::Null, Value::Bool(false)) => Some(format!("{path} is not in the schema")),
                     (Value::Null, Value::Null) => None,
                     (Value::Null, rest) => fault(rest, value, &path),
@@ -67,14 +74,15 @@ pub fn request_schema(path: &str) -> &'static Value {
     &API["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
 }
 
-/// The schema of an answer to it.
+/// The schema of an answer to it; of a stream that of an event's data.
 pub fn answer_schema(path: &str, content_type: &str) -> &'static Value {
     let path = &API["paths"][path];
     answer_of(path.get("post").or(path.get("get")).expect("an operation"), content_type)
 }
 
 fn answer_of<'a>(operation: &'a Value, content_type: &str) -> &'a Value {
-    &operation["responses"]["200"]["content"][content_type]["schema"]
+    let schema = &operation["responses"]["200"]["content"][content_type]["schema"];
+    if content_type == "text/event-stream" { &schema["properties"]["data"]["anyOf"][1]["contentSchema"] } else { schema }
 }
 
 fn check(schema: &Value, value: &Value) {

@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(hint("smollm2-135-instruct"), "there is no model `smollm2-135-instruct`; did you mean `smollm2-135m-instruct`?");
         assert!(hint("SmolLM2").ends_with("did you mean `smollm2-135m-instruct`?"));
         assert!(hint("gemma3-270m").ends_with("did you mean `gemma-3-270m`?"));
-        assert!(hint("gpt-oss").ends_with("there are `smollm2-135m-instruct`, `gemma-3-270m`"));
+        assert!(hint("gpt-oss").ends_with("there are `smollm2-135m-instruct`, `gemma-3-270m`, `all-minilm-l6-v2`"));
         assert!(hint(&"x".repeat(100_000)).len() < 300);
     }
 

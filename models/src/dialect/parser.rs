@@ -96,10 +96,15 @@ impl Parser {
         std::mem::take(&mut self.events)
     }
 
-    /// What is left at the end of the answer. A call that is not whole is text or, where some of it has been told, stays without an end.
+    /// What is left at the end of the answer. A call that is not whole is text or, where a grammar holds the answer, stays without an end or, cut before its name is whole,
+    /// is left out.
     pub fn finish(&mut self) -> Vec<Event> {
         let rest = std::mem::take(&mut self.rest);
         match std::mem::replace(&mut self.state, State::Plain) {
+            State::Open if self.held_to_grammar => {}
+            // Nothing but calls follows a call: this is the beginning of one's mark.
+            State::Text if self.held_to_grammar && self.whole > 0 && self.format.is_some_and(|format| format.marker.starts_with(&rest)) => {
+            }
             State::Thinking(_) => self.tell(Event::Reasoning(rest)),
             State::Lead | State::Begin(_) | State::Text | State::Plain | State::Open => self.tell(Event::Text(rest)),
             State::Json(_) | State::Tags(_) | State::Close if !self.held_to_grammar => {

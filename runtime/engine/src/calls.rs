@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     Error,
     chat::pieces,
-    grammar::{Constraint, Grammar, Vocabulary},
+    grammar::{self, Constraint, Grammar, Vocabulary},
 };
 
 /// Tools of a request, and letters of a tool's name.
@@ -117,7 +117,7 @@ impl Callable {
         let must_call = matches!(choice, ToolChoice::Required | ToolChoice::Named(_));
         let mut callable = Self { must_call, several: several && !matches!(choice, ToolChoice::Named(_)), ..Self::default() };
         for Function { name, parameters, strict } in described.into_iter().filter(|function| wanted(function)) {
-            callable.tools.push(Tool { name, parameters });
+            callable.tools.push(Tool { name, parameters: grammar::plain(parameters) });
             callable.strict.push(strict == Some(true));
         }
         match choice {
@@ -155,7 +155,7 @@ impl Callable {
             let wanted = Wanted { tools, must_call: self.must_call, several: self.several, thinks, content: content.as_deref() };
             Constraint::lark(&dialect.grammar(&wanted, &|text| pieces(tokenizer, text)), vocabulary)
         };
-        let refused = |error: Error| Error::invalid(format!("`tools` cannot be honoured: {}", error.message));
+        let refused = |error: Error| Error::invalid(format!("`tools` cannot be honoured: {}", error.message)).about("tools");
         hold(&self.tools).or_else(|_| hold(&self.loosened(dialect, tokenizer, vocabulary)?).map_err(refused))
     }
 

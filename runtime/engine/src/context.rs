@@ -145,7 +145,8 @@ impl Context {
             let cure = "leave `grammar` out, or give `tool_choice` \"none\" or \"required\"";
             return Err(Error::invalid(format!(
                 "this model writes calls as JSON without a mark, which a `grammar` cannot be told from: {cure}"
-            )));
+            ))
+            .about("grammar"));
         }
         let reader = chat.and_then(|chat| chat.reader(callable.tools.clone(), thinks));
         let generation = Generation::new(request, &prompt, context_length, asked, reader);

@@ -41,6 +41,8 @@ pub struct Error {
     pub kind: ErrorKind,
     /// For a person: the thing, the limit, the cure.
     pub message: String,
+    /// The field of the request that is at fault, where it is one.
+    pub param: Option<&'static str>,
 }
 
 impl ErrorKind {
@@ -65,11 +67,16 @@ impl ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), param: None }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidRequest, message)
+    }
+
+    /// With the field of the request that is at fault.
+    pub(crate) fn about(self, param: &'static str) -> Self {
+        Self { param: Some(param), ..self }
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
@@ -98,6 +105,9 @@ impl Error {
     /// The JSON document that wasi-nn's `error.data()` returns.
     pub fn data(&self) -> String {
         let mut data = serde_json::json!({"kind": self.kind.name(), "message": self.message});
+        if let Some(param) = self.param {
+            data["param"] = param.into();
+        }
         if let ErrorKind::ContextLength { prompt_tokens, context_length } = self.kind {
             data["prompt_tokens"] = prompt_tokens.into();
             data["context_length"] = context_length.into();
@@ -117,5 +127,6 @@ mod tests {
         assert_eq!(error.code(), ErrorCode::TooLarge);
         assert_eq!(error.data(), r#"{"kind":"context_length","message":"too long","prompt_tokens":9000,"context_length":8192}"#);
         assert_eq!(Error::invalid("no").data(), r#"{"kind":"invalid_request","message":"no"}"#);
+        assert_eq!(Error::invalid("no").about("tools").data(), r#"{"kind":"invalid_request","message":"no","param":"tools"}"#);
     }
 }

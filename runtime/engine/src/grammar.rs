@@ -14,11 +14,13 @@
 
 mod compile;
 mod masks;
+mod rewrite;
 mod schema;
 mod vocabulary;
 
 pub(crate) use compile::{Compiled, Compiler};
 pub(crate) use masks::beside;
+pub(crate) use rewrite::plain;
 pub(crate) use schema::json;
 pub(crate) use vocabulary::Vocabulary;
 
@@ -52,7 +54,9 @@ impl Grammar {
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
             Self::JsonObject(true) => Ok(()),
-            Self::JsonObject(false) => Err(Error::invalid("`grammar.json_object` is false; give true, or leave `grammar` out")),
+            Self::JsonObject(false) => {
+                Err(Error::invalid("`grammar.json_object` is false; give true, or leave `grammar` out").about("grammar"))
+            }
             Self::JsonSchema(schema) => json(schema).map(drop).map_err(|error| self.refused(&error)),
             Self::Lark(text) => schema::check_embedded(text).and_then(fits).map_err(|error| self.refused(&error)),
             Self::Regex(text) => fits(text.len()).map_err(|error| self.refused(&error)),
@@ -90,7 +94,7 @@ impl Grammar {
     }
 
     fn refused(&self, reason: &Error) -> Error {
-        Error::invalid(format!("`grammar.{}` cannot be honoured: {}", self.name(), reason.message))
+        Error::invalid(format!("`grammar.{}` cannot be honoured: {}", self.name(), reason.message)).about("grammar")
     }
 }
 
@@ -194,6 +198,9 @@ fn broken(reason: &str) -> Error {
 /// What llguidance says, without its state and at a length for people.
 fn brief(reason: &str) -> String {
     const MOST: usize = 600;
+    if reason.contains("coerce_one_of") {
+        return "`oneOf` of alternatives that a value may be valid by two of is not supported: let them differ in type or in a required constant, or write `anyOf`".into();
+    }
     let said = reason.split("\n<").next().unwrap_or_default().split("\n<backtrace>").next().unwrap_or_default().trim();
     match said.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &said[..end]),

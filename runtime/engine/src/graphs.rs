@@ -107,7 +107,7 @@ impl Graphs {
             (LoadState::Failed(error), file) if file.is_none() || now < named.retry => {
                 let rest = named.retry.saturating_duration_since(now).as_secs_f64().ceil();
                 let again = if file.is_some() { format!(" (it is tried again in {rest} s)") } else { String::new() };
-                Err(Error { kind: error.kind, message: format!("model `{name}` could not be loaded: {}{again}", error.message) })
+                Err(Error::new(error.kind, format!("model `{name}` could not be loaded: {}{again}", error.message)))
             }
             (_, Some(file)) => {
                 let file = file.clone();

@@ -84,10 +84,10 @@ impl Request {
         }
         let callable = self.callable()?;
         if self.messages.is_none() && !self.tools.is_null() {
-            return Err(Error::invalid("`tools` are for `messages`: write them into the prompt, or leave them out"));
+            return Err(Error::invalid("`tools` are for `messages`: write them into the prompt, or leave them out").about("tools"));
         }
         if self.grammar.is_some() && callable.must_call {
-            return Err(Error::invalid("`grammar` holds a text, and `tool_choice` wants none: leave one out"));
+            return Err(Error::invalid("`grammar` holds a text, and `tool_choice` wants none: leave one out").about("grammar"));
         }
         if self.max_tokens == Some(0) && self.prompt_logprobs.is_none() {
             return Err(Error::invalid("`max_tokens` is 0; give at least 1, or ask for `prompt_logprobs`"));

@@ -1,7 +1,8 @@
 //! JSON schemas before they become grammars: nothing in them that would be passed over, bounds on what they cost, and white space that comes to an end.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
+use super::rewrite;
 use crate::Error;
 
 /// Bytes of a schema's text.
@@ -19,11 +20,11 @@ const HARMLESS: [&str; 4] = ["whitespace_pattern", "whitespace_flexible", "item_
 const WHITE_SPACE: &str = r"( |\r?\n[ \t]{0,32})";
 
 /// Keywords whose value is a schema.
-const ONE: [&str; 3] = ["items", "additionalItems", "additionalProperties"];
+pub(super) const ONE: [&str; 3] = ["items", "additionalItems", "additionalProperties"];
 /// Keywords whose value is an array of schemas.
-const MANY: [&str; 5] = ["allOf", "anyOf", "oneOf", "prefixItems", "items"];
+pub(super) const MANY: [&str; 5] = ["allOf", "anyOf", "oneOf", "prefixItems", "items"];
 /// Keywords whose value holds schemas by name.
-const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
+pub(super) const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
 /// Keywords that are honoured.
 const OTHERS: [&str; 16] = [
     "$ref",
@@ -45,8 +46,12 @@ const OTHERS: [&str; 16] = [
 ];
 /// Keywords with variants that differ by draft, honoured as well.
 const EXCLUSIVE: [&str; 2] = ["exclusiveMinimum", "exclusiveMaximum"];
+/// Keywords whose numbers the engine keeps as 64-bit floating point.
+const NUMBERS: [&str; 7] = ["const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+/// Beginning of the keywords of OpenAPI and its like that are for others.
+const OTHERS_OWN: &str = "x-";
 /// Keywords that say nothing about what is valid.
-const NOTES: [&str; 14] = [
+const NOTES: [&str; 17] = [
     "$anchor",
     "$schema",
     "$id",
@@ -61,6 +66,9 @@ const NOTES: [&str; 14] = [
     "examples",
     "contentMediaType",
     "contentEncoding",
+    "discriminator",
+    "example",
+    "externalDocs",
 ];
 
 /// A schema with bounded white space.
@@ -73,7 +81,8 @@ pub(crate) fn json(schema: &Value) -> Result<Value, Error> {
         return Err(unsupported("#", OPTIONS));
     }
     check(schema)?;
-    Ok(with_white_space(fields.clone()))
+    let Value::Object(fields) = rewrite::plain(schema.clone()) else { return Err(Error::internal("a schema is no object any more")) };
+    Ok(with_white_space(fields))
 }
 
 /// The schema of any object.
@@ -109,13 +118,12 @@ fn check(schema: &Value) -> Result<(), Error> {
     if bytes > MAX_BYTES {
         return Err(Error::invalid(format!("the schema has {bytes} bytes; give at most {MAX_BYTES}")));
     }
-    let mut walk = Walk { root: schema, pairs: 0, references: Vec::new() };
+    let mut walk = Walk { root: schema, pairs: 0, embedded: 0, references: Vec::new() };
     walk.visit(schema, "#")?;
     // Where references lead, which may be anywhere in the document.
     let mut at = 0;
     while let Some(reference) = walk.references.get(at).cloned() {
-        let target = reference.strip_prefix('#').and_then(|pointer| schema.pointer(pointer.trim_end_matches('/')));
-        let target = target.ok_or_else(|| {
+        let target = unescaped(&reference).and_then(|pointer| schema.pointer(&pointer)).ok_or_else(|| {
             Error::invalid(format!("`$ref` to `{reference}`: there is nothing; give one within the schema, such as `#/$defs/name`"))
         })?;
         walk.visit(target, &reference)?;
@@ -124,9 +132,40 @@ fn check(schema: &Value) -> Result<(), Error> {
     Ok(())
 }
 
+/// The JSON pointer of a reference within the schema, as the address behind `#` writes it; `None` of another document, or where an escape is broken.
+pub(super) fn unescaped(reference: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = reference.strip_prefix('#')?.trim_end_matches('/').bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                (digit()? * 16 + digit()?) as u8
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The number in a value that 64-bit floating point does not hold to the digit.
+fn inexact(value: &Value) -> Option<&Number> {
+    match value {
+        Value::Number(number) => {
+            let kept = |whole| i64::try_from(whole).is_ok() && number.as_f64().is_some_and(|float| float as i128 == whole);
+            number.as_i128().is_some_and(|whole| !kept(whole)).then_some(number)
+        }
+        Value::Array(values) => values.iter().find_map(inexact),
+        Value::Object(values) => values.values().find_map(inexact),
+        _ => None,
+    }
+}
+
 struct Walk<'a> {
     root: &'a Value,
     pairs: usize,
+    /// Schemas about this one that have an `$id` of their own.
+    embedded: usize,
     /// Each reference once.
     references: Vec<String>,
 }
@@ -140,6 +179,9 @@ impl Walk<'_> {
                 _ => Err(Error::invalid(format!("{path} is no schema: give an object or a boolean"))),
             };
         };
+        // Within such a part references are meant from its beginning, which the engine does not know.
+        let embedded = usize::from(fields.get("$id").is_some_and(Value::is_string) && !std::ptr::eq(schema, self.root));
+        self.embedded += embedded;
         for (keyword, value) in fields {
             let at = || format!("{path}/{keyword}");
             let keyword = keyword.as_str();
@@ -159,16 +201,34 @@ impl Walk<'_> {
                     values.iter().try_for_each(|(name, value)| self.visit(value, &format!("{}/{name}", at())))?;
                 }
                 _ if ONE.contains(&keyword) => self.visit(value, &at())?,
+                Value::String(_) if keyword == "$ref" && self.embedded > 0 => {
+                    return Err(Error::invalid(format!("{} stands in a part with an `$id` of its own: leave that `$id` out", at())));
+                }
                 Value::String(reference) if keyword == "$ref" => self.refer(reference)?,
+                _ if NAMED.contains(&keyword) => return Err(Error::invalid(format!("{} is not an object", at()))),
+                _ if NUMBERS.contains(&keyword) && inexact(value).is_some() => {
+                    let number = inexact(value).map(Number::to_string).unwrap_or_default();
+                    return Err(Error::invalid(format!(
+                        "{} has {number}, which would be rounded: give at most 9007199254740992, or a string",
+                        at()
+                    )));
+                }
+                Value::Number(number) if keyword == "multipleOf" && number.as_f64().is_none_or(|number| number <= 0.0) => {
+                    return Err(Error::invalid(format!("{} is {number}: give a number above 0", at())));
+                }
+                Value::Bool(false) if keyword == "uniqueItems" => {}
+                value if keyword == "propertyNames" && is_any_name(value) => {}
                 Value::Object(options) if keyword == OPTIONS && std::ptr::eq(schema, self.root) => {
                     if let Some(option) = options.keys().find(|option| !HARMLESS.contains(&option.as_str())) {
                         return Err(unsupported(&at(), option));
                     }
                 }
                 _ if [&OTHERS[..], &EXCLUSIVE, &NOTES, &MANY, &NAMED].iter().any(|known| known.contains(&keyword)) => {}
+                _ if keyword.starts_with(OTHERS_OWN) && keyword != OPTIONS => {}
                 _ => return Err(unsupported(path, keyword)),
             }
         }
+        self.embedded -= embedded;
         Ok(())
     }
 
@@ -181,6 +241,11 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether every name of a property is valid by this.
+pub(super) fn is_any_name(schema: &Value) -> bool {
+    *schema == true || *schema == json!({}) || *schema == json!({"type": "string"})
 }
 
 fn unsupported(path: &str, keyword: &str) -> Error {

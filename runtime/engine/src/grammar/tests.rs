@@ -188,6 +188,22 @@ fn a_grammar_may_begin_after_a_token_and_stand_as_a_rule_beside_others() {
 }
 
 #[test]
+fn schemas_of_common_programs_are_honoured() {
+    let kind = |kind: &str| json!({"type": "object", "properties": {"kind": {"const": kind}}, "required": ["kind"], "additionalProperties": false});
+    let union = json!({
+        "oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}], "discriminator": {"propertyName": "kind", "mapping": {"cat": "#/$defs/Cat"}},
+        "$defs": {"Cat": kind("cat"), "Dog": kind("dog")}
+    });
+    accepts(&schema(union), &[r#"{"kind": "cat"}"#, r#"{"kind": "dog"}"#], &[r#"{"kind": "cow"}"#]);
+    let record = json!({"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "integer"}, "x-order": 1, "example": {}});
+    accepts(&schema(record), &[r#"{"a": 1}"#], &[r#"{"a": "b"}"#]);
+    accepts(&schema(json!({"$ref": "#/$defs/a%20b", "$defs": {"a b": {"type": "null"}}, "uniqueItems": false})), &["null"], &["1"]);
+    // As many properties that may be left out as one object may have.
+    let many: Map<_, _> = (0..700).map(|number| (format!("p{number}"), json!({"type": "null"}))).collect();
+    accepts(&schema(json!({"type": "object", "properties": many})), &[r#"{"p1": null, "p699": null}"#], &[r#"{"p1": 1}"#]);
+}
+
+#[test]
 fn what_cannot_be_honoured_is_refused_by_name() {
     refused(&Grammar::JsonObject(false), "json_object");
     refused(&schema(json!(7)), "not an object");
@@ -201,6 +217,13 @@ fn what_cannot_be_honoured_is_refused_by_name() {
     refused(&schema(json!({"type": "string", "minLength": 3, "maxLength": 2})), "nsatisfiable");
     refused(&schema(json!({"oneOf": [{"type": "integer"}, {"type": "number"}]})), "oneOf");
     refused(&schema(json!({"$ref": "#/$defs/none"})), "#/$defs/none");
+    refused(&schema(json!({"$defs": []})), "#/$defs is not an object");
+    refused(&schema(json!({"multipleOf": -2})), "#/multipleOf is -2");
+    refused(&schema(json!({"enum": [[9_007_199_254_740_993_u64]]})), "#/enum has 9007199254740993");
+    refused(&schema(json!({"const": 12_345_678_901_234_567_890_u64})), "#/const has 12345678901234567890");
+    refused(&schema(json!({"type": "object", "propertyNames": {"maxLength": 2}})), "`propertyNames` at #");
+    let embedded = json!({"$id": "https://example.com/a", "$ref": "#/$defs/b", "$defs": {"b": {"type": "null"}}});
+    refused(&schema(json!({"$ref": "#/$defs/a", "$defs": {"a": embedded, "b": {"type": "boolean"}}})), "`$id` of its own");
     refused(&schema(json!({"$ref": "https://example.com/schema"})), "https://example.com");
     refused(&schema(json!({"$ref": "#/examples/0", "examples": [{"if": true}]})), "`if` at #/examples/0");
     refused(&schema(json!({"$ref": "#"})), "no text");

@@ -18,7 +18,8 @@ const MAX_TOKEN_BYTES: usize = 1000;
 /// What a sequence's grammar may cost: some ten milliseconds of work to begin and for a token, some ten megabytes.
 fn limits() -> ParserLimits {
     ParserLimits {
-        max_items_in_row: 2000,
+        // Four for each property that may be left out, of which `schema` takes 700 in an object.
+        max_items_in_row: 4096,
         initial_lexer_fuel: 1_000_000,
         step_lexer_fuel: 200_000,
         step_max_items: 50_000,

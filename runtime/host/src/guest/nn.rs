@@ -169,7 +169,7 @@ impl graph::Host for State {
         // A hint in the standard; the engine computes on its own device.
         _target: graph::ExecutionTarget,
     ) -> Answer<Resource<Graph>> {
-        let refuse = |kind, message: String| Err(Error { kind, message });
+        let refuse = |kind, message: String| Err(Error { kind, message, param: None });
         let loaded = match (encoding, builders.len()) {
             (graph::GraphEncoding::Ggml | graph::GraphEncoding::Autodetect, 1) => {
                 let shared = self.shared.clone();

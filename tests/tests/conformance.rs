@@ -1,0 +1,38 @@
+//! What the API says of itself, and what an answer is held to, judged by others: Schemathesis, PyPI's jsonschema and OpenAI's client, against both shapes.
+
+use std::process::Command;
+
+use hearth_tests::{Server, Shape, python, root, test_data};
+
+/// Runs a script of `tests/python` on each shape; `path` follows the server's address. The script fails where something is wrong.
+fn judge(script: &str, path: &str, arguments: &[&str], flags: &[&str]) {
+    let (Some(model), Some(python)) = (test_data("smollm2.gguf"), python()) else { return };
+    for shape in Shape::ALL {
+        let server = Server::start(shape, &model, flags);
+        let output = Command::new(&python)
+            .arg(root().join("tests/python").join(script))
+            .arg(format!("http://{}{path}", server.address))
+            .args(arguments)
+            .output()
+            .expect("python starts");
+        let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{shape:?}: {said}\n{wrong}");
+        eprintln!("{shape:?}: {said}");
+    }
+}
+
+/// An answer without a limit fills the context, so that is small.
+#[test]
+fn no_request_breaks_the_document() {
+    judge("openapi_fuzz.py", "", &["10"], &["--context", "64"]);
+}
+
+#[test]
+fn answers_are_valid_by_their_schemas_and_refusals_say_why() {
+    judge("json_schemas.py", "/v1", &[], &["--context", "2048"]);
+}
+
+#[test]
+fn tools_are_called_streamed_and_answered() {
+    judge("tool_loop.py", "/v1", &["60"], &["--context", "2048"]);
+}
