@@ -14,7 +14,7 @@ TEXTS = [
     "The weather is lovely today.",
     "It's so sunny outside!",
     "He drove to the stadium.",
-    "Wer hat Hamlet geschrieben? Naïve cafés — 日本語, emoji 🙂 and [SEP] in a text.",
+    "Wer hat Hamlet geschrieben? Naïve cafés — 日本語 and an emoji 🙂 in a text.",
     "A longer paragraph: " + "embedding models turn sentences into vectors whose distances follow their meaning, " * 12,
 ]
 

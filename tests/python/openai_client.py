@@ -93,7 +93,7 @@ for wrong, expected in [
     (dict(model=model, messages=[]), openai.BadRequestError),
     (dict(model=model, messages=question, temperature=9), openai.BadRequestError),
     (dict(model=embedder, messages=question), openai.BadRequestError),
-    (dict(model=model, messages=question, response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "number", "pattern": 1}}}), openai.BadRequestError),
+    (dict(model=model, messages=question, response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "pattern": "("}}}), openai.BadRequestError),
 ]:
     try:
         client.chat.completions.create(**wrong)
