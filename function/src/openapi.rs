@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Body,
-    endpoints::{ENDPOINTS, Endpoint, Group},
+    endpoints::{Action, ENDPOINTS, Endpoint, Group},
     respond,
     wire::{
         schema::{self, Schemas},
@@ -81,7 +81,8 @@ fn operation(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     if let Some((table, example)) = endpoint.request {
         let example: Value = serde_json::from_str(example).unwrap_or_default();
         operation["requestBody"] =
-            json!({"required": true, "content": {"application/json": {"schema": schema::reference(table, schemas), "example": example}}});
+            // A body in which nothing is needed may be left out.
+            json!({"required": endpoint.action != Action::CreateConversation, "content": {"application/json": {"schema": schema::reference(table, schemas), "example": example}}});
     }
     operation
 }

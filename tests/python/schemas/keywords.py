@@ -24,7 +24,7 @@ NUMBERS = [
 INTEGERS = [
     {"minimum": 0}, {"maximum": -1}, {"minimum": 1, "maximum": 12}, {"exclusiveMinimum": 0, "exclusiveMaximum": 2}, {"minimum": 1.5, "maximum": 2.5}, {"multipleOf": 3},
     {"multipleOf": 10, "minimum": 95, "maximum": 105}, {"minimum": 9007199254740992}, {"minimum": -128, "maximum": 127}, {"minimum": 0, "maximum": 65535},
-    {"minimum": 0, "maximum": 0}, {"exclusiveMaximum": 0, "minimum": -3}, {"multipleOf": 1}, {"multipleOf": 0.5, "minimum": 1, "maximum": 4}, {"maximum": 18446744073709551615},
+    {"minimum": 0, "maximum": 0}, {"exclusiveMaximum": 0, "minimum": -3}, {"multipleOf": 1}, {"multipleOf": 0.5, "minimum": 1, "maximum": 4}, {"maximum": 9007199254740992},
     {"minimum": 100000000000, "maximum": 999999999999},
 ]
 

@@ -9,6 +9,7 @@ BEYOND = [
     ("unevaluatedItems", {"type": "array", "prefixItems": [{}], "unevaluatedItems": False}), ("$dynamicRef", {"$dynamicRef": "#a"}), ("minContains", {"type": "array", "minContains": 2, "contains": {}}),
     ("tpye", {"tpye": "string"}), ("nullable", {"type": "string", "nullable": True}), ("x-guidance", {"x-guidance": {"lenient": True}, "type": "string"}),
     ("not", {"type": "object", "properties": {"deep": {"type": "array", "items": {"not": {}}}}}), ("uniqueItems", {"$defs": {"a": {"type": "array", "uniqueItems": True}}, "$ref": "#/$defs/a"}),
+    ("rounded", {"type": "integer", "maximum": 18446744073709551615}),
     ("rounded", {"const": 12345678901234567890}), ("rounded", {"enum": [1, [9007199254740993]]}), ("`$id` of its own", {"$ref": "#/$defs/a", "$defs": {"a": {"$id": "https://example.com/a", "$ref": "#/$defs/b", "$defs": {"b": {"type": "null"}}}, "b": {"type": "boolean"}}}),
     ("a~1b", {"$defs": {"a/b": {"type": "null"}}, "$ref": "#/$defs/a~1b"}), ("oneOf", {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 4}, {"type": "integer", "minimum": 5, "maximum": 9}]}),
     ("look-ahead", {"type": "string", "format": "email", "pattern": "^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+.-]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9-]*\\.)+[A-Za-z]{2,}$"}),
