@@ -196,42 +196,4 @@ fn function(number: usize, tool: &Value) -> Result<Function, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn callable(tools: &Value, choice: &str) -> Result<Callable, Error> {
-        Callable::new(tools, &serde_json::from_str(choice).unwrap(), true)
-    }
-
-    #[test]
-    fn a_choice_says_which_tools_may_be_called() {
-        let tool =
-            |name: &str| json!({"type": "function", "function": {"name": name, "description": "…", "parameters": {"type": "object"}}});
-        let tools = json!([tool("a"), tool("b")]);
-        let names = |choice| callable(&tools, choice).map(|callable| (callable.tools.len(), callable.must_call, callable.several)).unwrap();
-        assert_eq!(names(r#""auto""#), (2, false, true));
-        assert_eq!(names(r#""none""#), (0, false, true));
-        assert_eq!(names(r#""required""#), (2, true, true));
-        assert_eq!(names(r#"{"name": "b"}"#), (1, true, false));
-        assert!(serde_json::from_str::<ToolChoice>(r#""any""#).unwrap_err().to_string().contains("`tool_choice`"));
-    }
-
-    #[test]
-    fn a_bad_tool_is_named() {
-        let refused = |tools: Value, choice: &str, expected: &str| {
-            let error = callable(&tools, choice).unwrap_err();
-            assert!(error.message.contains(expected), "{}", error.message);
-        };
-        let function = |function: Value| json!([{"type": "function", "function": function}]);
-        refused(json!({}), r#""auto""#, "`tools` is not an array");
-        refused(json!([{"type": "function"}]), r#""auto""#, "element 0 of `tools`");
-        refused(json!([{"type": "custom", "function": {"name": "a"}}]), r#""auto""#, "`custom`");
-        refused(function(json!({"name": "a b"})), r#""none""#, "\"a b\"");
-        refused(function(json!({"name": "x".repeat(65)})), r#""auto""#, "1 to 64");
-        refused(function(json!({"name": "a", "parameters": []})), r#""auto""#, "`parameters` of the tool `a`");
-        refused(function(json!({"name": "a"})), r#"{"name": "b"}"#, "wants `b`");
-        refused(json!([]), r#""required""#, "no `tools`");
-        let twice = json!([{"type": "function", "function": {"name": "a"}}, {"type": "function", "function": {"name": "a"}}]);
-        refused(twice, r#""auto""#, "twice");
-    }
-}
+mod tests;

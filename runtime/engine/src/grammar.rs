@@ -202,4 +202,4 @@ fn brief(reason: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

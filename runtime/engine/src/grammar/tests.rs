@@ -12,12 +12,13 @@ const TOOL: u32 = 4;
 
 /// A vocabulary of bytes with a few tokens besides.
 fn vocabulary() -> Vocabulary {
-    let names: Vec<String> = ["<unk>", "<s>", "</s>", "<call>", "<tool>"]
-        .map(String::from)
-        .into_iter()
-        .chain((0..256).map(|byte| format!("<0x{byte:02X}>")))
-        .collect();
-    let types: Vec<i32> = [2, 3, 3, 3, 4].into_iter().chain([6; 256]).collect();
+    Vocabulary::new(&tokenizer(&[("<unk>", 2), ("<s>", 3), ("</s>", 3), ("<call>", 3), ("<tool>", 4)])).unwrap()
+}
+
+/// A tokenizer of bytes, behind tokens with these names and types of GGUF.
+pub(crate) fn tokenizer(named: &[(&str, i32)]) -> Tokenizer {
+    let names: Vec<String> = named.iter().map(|(name, _)| (*name).into()).chain((0..256).map(|byte| format!("<0x{byte:02X}>"))).collect();
+    let types: Vec<i32> = named.iter().map(|(_, ty)| *ty).chain([6; 256]).collect();
     let mut bytes = b"GGUF".to_vec();
     let string = |bytes: &mut Vec<u8>, text: &str| {
         bytes.extend((text.len() as u64).to_le_bytes());
@@ -31,17 +32,20 @@ fn vocabulary() -> Vocabulary {
     };
     bytes.extend(3_u32.to_le_bytes());
     bytes.extend(0_u64.to_le_bytes());
-    bytes.extend(4_u64.to_le_bytes());
+    bytes.extend(5_u64.to_le_bytes());
     string(&mut bytes, "tokenizer.ggml.model");
     bytes.extend(8_u32.to_le_bytes());
     string(&mut bytes, "llama");
+    string(&mut bytes, "tokenizer.ggml.add_space_prefix");
+    bytes.extend(7_u32.to_le_bytes());
+    bytes.push(0);
     array(&mut bytes, "tokenizer.ggml.tokens", 8);
     names.iter().for_each(|name| string(&mut bytes, name));
     array(&mut bytes, "tokenizer.ggml.scores", 6);
     bytes.extend(names.iter().flat_map(|_| 0_f32.to_le_bytes()));
     array(&mut bytes, "tokenizer.ggml.token_type", 5);
     bytes.extend(types.iter().flat_map(|ty| ty.to_le_bytes()));
-    Vocabulary::new(&Tokenizer::from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap()).unwrap()
+    Tokenizer::from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap()
 }
 
 fn compiled(grammar: &Grammar) -> Result<Constraint, Error> {

@@ -134,7 +134,7 @@ async fn a_call_comes_in_parts_and_may_be_cut_off() {
     assert_eq!(whole.tool_calls[0], json!({"index": 0, "name": "calculate"}));
     assert!(whole.tool_calls.len() > 5, "{:?}", whole.tool_calls);
     assert_eq!(whole.tokens.len() as u64, whole.result.unwrap()["usage"]["completion_tokens"].as_u64().unwrap());
-    document["max_tokens"] = 60.into();
+    document["max_tokens"] = 70.into();
     let cut = generate(&graph, &document).await;
     assert_eq!(cut.result.as_ref().unwrap()["finish_reason"], "length");
     let arguments = &calls(&cut)[0].1;
@@ -164,23 +164,6 @@ async fn thinking_is_no_text() {
     assert_eq!((whole.text.as_str(), whole.reasoning), ("", expected("Hi<think>", 9).0));
     let result = whole.result.unwrap();
     assert_eq!((&result["finish_reason"], &result["usage"]["reasoning_tokens"]), (&json!("length"), &json!(9)));
-    // A grammar holds what follows the thinking, which a bias ends here.
-    let mut held = chat.clone();
-    held["grammar"] = json!({"regex": "[0-9]{4}"});
-    held["max_tokens"] = 40.into();
-    held["stop"] = json!([]);
-    let ends: Map<String, Value> = "</think>".bytes().map(|byte| (toy::token(byte).to_string(), json!(30))).collect();
-    held["sampling"] = json!({"temperature": 2.0, "seed": 3, "logit_bias": ends});
-    let mut ended = 0;
-    for seed in 0..40 {
-        held["sampling"]["seed"] = seed.into();
-        let whole = generate(&graph, &held).await;
-        if whole.result.unwrap()["finish_reason"] == "stop" {
-            assert!(whole.text.len() == 4 && whole.text.parse::<u16>().is_ok(), "{whole:?}", whole = whole.text);
-            ended += 1;
-        }
-    }
-    let _ = ended;
     // A prompt that is none of a chat is nothing but text.
     let mut plain = greedy("Hi<think>", 9);
     plain["ignore_end"] = true.into();
@@ -209,7 +192,7 @@ async fn what_cannot_be_honoured_is_named() {
     // One that need not be strict is held to be an object.
     let mut document = ask("Call", json!({"name": "weather"}), 1);
     document["tools"][0]["function"]["parameters"] = unsupported;
-    document["max_tokens"] = 40.into();
+    document["max_tokens"] = 90.into();
     let called = calls(&generate(&graph, &document).await);
     assert!(called[0].0 == "weather" && called[0].1.starts_with('{'), "{called:?}");
 }
@@ -312,7 +295,11 @@ async fn a_real_model_makes_the_calls_that_it_must() {
     let document = |seed: u64| {
         let question = QUESTIONS[seed as usize % 4];
         let name = ["weather", "calculate"][seed as usize % 2];
-        ask(question, if seed < 20 { json!("required") } else { json!({ "name": name }) }, seed)
+        let mut document = ask(question, if seed < 20 { json!("required") } else { json!({ "name": name }) }, seed);
+        // A small model may repeat itself to the last call that it may make.
+        document["parallel_tool_calls"] = seed.is_multiple_of(4).into();
+        document["max_tokens"] = 1200.into();
+        document
     };
     let documents: Vec<Value> = (0..40).map(document).collect();
     let answers = join_all(documents.iter().map(|document| generate(&graph, document))).await;
