@@ -1,7 +1,7 @@
 //! Texts that are held to a grammar: what a request may ask for, the state of one sequence in it, and the vocabulary as the grammar's engine (llguidance) sees it.
 //!
 //! A [`Constraint`] says before each token which ones may come ([`Constraint::mask`]) and takes the one that did ([`Constraint::take`]). It is the sequence's own and lies
-//! with it on the host, so nothing about it depends on the neighbours. Making one can take long: [`compile`] does so aside.
+//! with it on the host, so nothing about it depends on the neighbours. Making one can take long: [`Compiler`] does so aside.
 //!
 //! Any grammar can be written in llguidance's dialect of Lark, and others of this crate may do so ([`Constraint::lark`]):
 //! - a rule may embed a JSON schema, `args: %json {…}`; [`json`] checks one that is a client's and bounds its white space;
@@ -9,8 +9,7 @@
 //!   text to literals and regular expressions, too;
 //! - a call after free text is one grammar: `start: TEXT | TEXT <[151657]> call` where `TEXT: /[^<]*(<[^t][^<]*)*/` cannot spell the mark, or, where the mark is text and not a
 //!   token, `start: free call` with `free[suffix="<tool_call>"]: /(.|\n)*/`, which ends with the first `<tool_call>`, wherever tokens cut it;
-//! - [`Grammar::rule`] gives a request's own grammar as a rule, to be embedded beside others;
-//! - a constraint that is to begin later, at no cost before, is told after which token ([`Constraint::after`]).
+//! - [`Grammar::rule`] gives a request's own grammar as a rule, to be embedded beside others.
 
 mod compile;
 mod masks;
@@ -54,7 +53,7 @@ impl Grammar {
             Self::JsonObject(true) => Ok(()),
             Self::JsonObject(false) => Err(Error::invalid("`grammar.json_object` is false; give true, or leave `grammar` out")),
             Self::JsonSchema(schema) => json(schema).map(drop).map_err(|error| self.refused(&error)),
-            Self::Lark(text) => schema::check_embedded(text).and_then(|outside| fits(outside)).map_err(|error| self.refused(&error)),
+            Self::Lark(text) => schema::check_embedded(text).and_then(fits).map_err(|error| self.refused(&error)),
             Self::Regex(text) => fits(text.len()).map_err(|error| self.refused(&error)),
         }
     }
@@ -104,14 +103,12 @@ fn fits(bytes: usize) -> Result<(), Error> {
 /// A sequence's place in its grammar.
 pub(crate) struct Constraint {
     matcher: Matcher,
-    /// It begins once this token was taken.
-    after: Option<u32>,
     failed: Option<Error>,
 }
 
 impl fmt::Debug for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Constraint").field("after", &self.after).field("failed", &self.failed).finish_non_exhaustive()
+        f.debug_struct("Constraint").field("failed", &self.failed).finish_non_exhaustive()
     }
 }
 
@@ -133,12 +130,6 @@ impl Constraint {
         Self::of(TopLevelGrammar::from_lark(text.to_owned()), vocabulary)
     }
 
-    /// The same, from behind the first `token` on: before, any token may come.
-    #[allow(dead_code)] // see above
-    pub(crate) fn after(self, token: u32) -> Self {
-        Self { after: Some(token), ..self }
-    }
-
     fn of(grammar: TopLevelGrammar, vocabulary: &Vocabulary) -> Result<Self, Error> {
         let refused = |error: &str| Error::invalid(brief(error));
         let parser = vocabulary.parser(grammar).map_err(|error| refused(&error))?;
@@ -150,7 +141,7 @@ impl Constraint {
             return Err(refused("there is no text that it allows"));
         }
         match matcher.compute_mask() {
-            Ok(_) => Ok(Self { matcher, after: None, failed: None }),
+            Ok(_) => Ok(Self { matcher, failed: None }),
             Err(error) if error.to_string().starts_with("NoExtension") => Err(refused("there is no text that it allows")),
             Err(error) => Err(refused(&error.to_string())),
         }
@@ -158,7 +149,7 @@ impl Constraint {
 
     /// The tokens that may come next, a bit for each; `None` where any may, and where something failed, which [`Self::take`] then says.
     pub(crate) fn mask(&mut self) -> Option<Vec<u32>> {
-        if self.after.is_some() || self.failed.is_some() {
+        if self.failed.is_some() {
             return None;
         }
         match self.matcher.compute_mask_or_eos() {
@@ -177,10 +168,6 @@ impl Constraint {
     pub(crate) fn take(&mut self, token: u32) -> Result<bool, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
-        }
-        if let Some(begin) = self.after {
-            self.after = (begin != token).then_some(begin);
-            return Ok(false);
         }
         self.matcher.consume_token(token).map_err(|error| broken(&error.to_string()))?;
         Ok(self.matcher.is_stopped())

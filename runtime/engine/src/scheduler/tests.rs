@@ -249,3 +249,17 @@ fn guesses_take_no_block_that_a_running_sequence_may_need_next() {
     scheduler.guess(&mut slices[1], 3);
     assert_eq!([slices[0].guesses, slices[1].guesses], [0, 1], "there is a place in the second's block");
 }
+
+#[test]
+fn a_sequence_whose_rows_are_all_wanted_takes_no_known_block_and_few_rows_a_step() {
+    let mut scheduler = scheduler(64, 8, 0, 100);
+    let text: Vec<u32> = (0..12).collect();
+    scheduler.add(0, Client::default(), &text);
+    assert_eq!(step(&mut scheduler), [(0, 0, 12)]);
+    scheduler.add(1, Client::default(), &text);
+    scheduler.want_all_rows(1, 5);
+    assert_eq!(step(&mut scheduler), [(0, 12, 1), (1, 0, 5)]);
+    assert_eq!(step(&mut scheduler), [(0, 13, 1), (1, 5, 5)]);
+    assert_eq!(step(&mut scheduler), [(0, 14, 1), (1, 10, 2)]);
+    assert_eq!(step(&mut scheduler), [(0, 15, 1), (1, 12, 1)]);
+}

@@ -174,20 +174,6 @@ async fn a_json_object_and_a_grammar_in_lark_hold_the_model() {
     let object = generate(&graph, &document).await;
     assert!(serde_json::from_str::<Value>(&object.text).is_ok_and(|value| value.is_object()), "{}", object.text);
     document["grammar"] = json!({"lark": "start: \"The capital is \" NAME \".\"\nNAME: /[A-Z][a-z]{2,20}/"});
-    let (plain, held) = (object.result.unwrap()["timings"].clone(), object.tokens.len());
-    eprintln!("TEMPORARY {plain} for {held} tokens; first");
-    let begun = std::time::Instant::now();
-    let again = {
-        let mut d = document.clone();
-        d["grammar"] = json!({"json_object": true});
-        generate(&graph, &d).await
-    };
-    eprintln!("TEMPORARY whole {:?} {}", begun.elapsed(), again.result.unwrap()["timings"]);
-    let mut d = document.clone();
-    d.as_object_mut().unwrap().remove("grammar");
-    d["max_tokens"] = held.into();
-    d["ignore_end"] = true.into();
-    eprintln!("TEMPORARY without {}", generate(&graph, &d).await.result.unwrap()["timings"]);
     let sentence = generate(&graph, &document).await.text;
     let name = sentence.strip_prefix("The capital is ").and_then(|rest| rest.strip_suffix('.')).unwrap_or_else(|| panic!("{sentence}"));
     assert!(
