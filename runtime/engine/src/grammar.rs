@@ -9,8 +9,7 @@
 //!   text to literals and regular expressions, too;
 //! - a call after free text is one grammar: `start: TEXT | TEXT <[151657]> call` where `TEXT: /[^<]*(<[^t][^<]*)*/` cannot spell the mark, or, where the mark is text and not a
 //!   token, `start: free call` with `free[suffix="<tool_call>"]: /(.|\n)*/`, which ends with the first `<tool_call>`, wherever tokens cut it;
-//! - [`Grammar::rule`] gives a request's own grammar as a rule, to be embedded beside others;
-//! - a constraint that is to begin later, at no cost before, is told after which token ([`Constraint::after`]).
+//! - [`Grammar::rule`] gives a request's own grammar as a rule, to be embedded beside others.
 
 mod compile;
 mod masks;
@@ -108,14 +107,12 @@ fn fits(bytes: usize) -> Result<(), Error> {
 /// A sequence's place in its grammar.
 pub(crate) struct Constraint {
     matcher: Matcher,
-    /// It begins once this token was taken.
-    after: Option<u32>,
     failed: Option<Error>,
 }
 
 impl fmt::Debug for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Constraint").field("after", &self.after).field("failed", &self.failed).finish_non_exhaustive()
+        f.debug_struct("Constraint").field("failed", &self.failed).finish_non_exhaustive()
     }
 }
 
@@ -137,12 +134,6 @@ impl Constraint {
         Self::of(TopLevelGrammar::from_lark(text.to_owned()), vocabulary)
     }
 
-    /// The same, from behind the first `token` on: before, any token may come.
-    #[allow(dead_code)] // for the same
-    pub(crate) fn after(self, token: u32) -> Self {
-        Self { after: Some(token), ..self }
-    }
-
     fn of(grammar: TopLevelGrammar, vocabulary: &Vocabulary) -> Result<Self, Error> {
         let refused = |error: &str| Error::invalid(brief(error));
         let parser = vocabulary.parser(grammar).map_err(|error| refused(&error))?;
@@ -154,7 +145,7 @@ impl Constraint {
             return Err(refused("there is no text that it allows"));
         }
         match matcher.compute_mask() {
-            Ok(_) => Ok(Self { matcher, after: None, failed: None }),
+            Ok(_) => Ok(Self { matcher, failed: None }),
             Err(error) if error.to_string().starts_with("NoExtension") => Err(refused("there is no text that it allows")),
             Err(error) => Err(refused(&error.to_string())),
         }
@@ -162,7 +153,7 @@ impl Constraint {
 
     /// The tokens that may come next, a bit for each; `None` where any may, and where something failed, which [`Self::take`] then says.
     pub(crate) fn mask(&mut self) -> Option<Vec<u32>> {
-        if self.after.is_some() || self.failed.is_some() {
+        if self.failed.is_some() {
             return None;
         }
         match self.matcher.compute_mask_or_eos() {
@@ -181,10 +172,6 @@ impl Constraint {
     pub(crate) fn take(&mut self, token: u32) -> Result<bool, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
-        }
-        if let Some(begin) = self.after {
-            self.after = (begin != token).then_some(begin);
-            return Ok(false);
         }
         self.matcher.consume_token(token).map_err(|error| broken(&error.to_string()))?;
         Ok(self.matcher.is_stopped())

@@ -169,12 +169,7 @@ fn a_call_after_free_text_is_one_grammar() {
 }
 
 #[test]
-fn a_grammar_may_begin_after_a_token_and_stand_as_a_rule_beside_others() {
-    let mut later = compiled(&Grammar::Regex("yes".into())).unwrap().after(CALL);
-    assert_eq!(later.mask(), None);
-    assert!(follows(&mut later, &tokens("anything </s> at all<call>yes")));
-    let mut later = compiled(&Grammar::Regex("yes".into())).unwrap().after(CALL);
-    assert!(!follows(&mut later, &tokens("yes<call>no")));
+fn a_grammar_may_stand_as_a_rule_beside_others() {
     let grammars = [
         Grammar::JsonObject(true),
         schema(json!({"type": "integer"})),
