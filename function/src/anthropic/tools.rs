@@ -1,14 +1,12 @@
 //! Tools that a model may call, and whether it may, must, or must not.
 
-use serde_json::Value;
-
 use crate::{
-    generate::{Function, Generate, Tool, ToolChoice},
-    openai::chat::tools::{MAX_NAME_BYTES, MAX_TOOLS, unique},
+    generate::{Generate, ToolChoice},
+    openai::chat::tools::{MAX_NAME_BYTES, MAX_TOOLS, Said, function, offer, unique},
     wire::{
         ApiError,
         fields::Fields,
-        table::{Field, Kind, Literal, Table, invalid, quoted},
+        table::{Field, Kind, Literal, Table},
     },
 };
 
@@ -78,38 +76,15 @@ static NONE: Table = Table {
 
 /// Reads what the request says of tools into `generate`.
 pub(super) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<(), ApiError> {
-    let list: Vec<_> = fields.objects("tools", &TOOL).map(function).collect();
+    let list: Vec<_> = fields.objects("tools", &TOOL).map(|fields| function(fields, "input_schema")).collect();
     unique(&list, |index| format!("tools[{index}].name"))?;
     let wanted = fields.take("tool_choice").unwrap_or_default();
-    let choice = match wanted["type"].as_str() {
-        Some("any") if list.is_empty() => {
-            return Err(invalid("tool_choice", "it demands a call, and 'tools' is empty: send a tool, or leave it out."));
-        }
-        Some("any") => Some(ToolChoice::Required),
-        Some("none") => Some(ToolChoice::None),
-        Some("tool") => {
-            let name = wanted["name"].as_str().unwrap_or_default();
-            if !list.iter().any(|function| function.name == name) {
-                return Err(invalid("tool_choice.name", format!("{} is not among 'tools'.", quoted(name))));
-            }
-            Some(ToolChoice::Named(name.to_owned()))
-        }
-        Some(_) => Some(ToolChoice::Auto),
-        None => None,
-    };
-    if !list.is_empty() {
-        generate.tool_choice = choice;
-        generate.parallel_tool_calls = (wanted["disable_parallel_tool_use"] == true).then_some(false);
-    }
-    generate.tools = list.into_iter().map(|function| Tool { function }).collect();
-    Ok(())
-}
-
-fn function(mut fields: Fields) -> Function {
-    Function {
-        name: fields.text("name").unwrap_or_default(),
-        description: fields.text("description"),
-        parameters: fields.map("input_schema").map(Value::Object),
-        strict: fields.flag("strict"),
-    }
+    let choice = wanted["type"].as_str().map(|kind| match kind {
+        "any" => ToolChoice::Required,
+        "none" => ToolChoice::None,
+        "tool" => ToolChoice::Named(wanted["name"].as_str().unwrap_or_default().to_owned()),
+        _ => ToolChoice::Auto,
+    });
+    let parallel = wanted["disable_parallel_tool_use"] != true;
+    offer(generate, list, choice, parallel, &Said { list: "tools", choice: "tool_choice", named: "tool_choice.name" })
 }

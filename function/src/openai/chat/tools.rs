@@ -82,7 +82,7 @@ static NAME: Table = Table {
 /// Reads what the request says of tools into `generate`. Returns whether it says it in the old form, in which the answer is then given too.
 pub(crate) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<bool, ApiError> {
     let tools = list(fields)?;
-    let functions: Vec<_> = fields.objects("functions", &FUNCTION).map(function).collect();
+    let functions: Vec<_> = fields.objects("functions", &FUNCTION).map(|fields| function(fields, "parameters")).collect();
     unique(&functions, |index| format!("functions[{index}].name"))?;
     let legacy = !functions.is_empty();
     if legacy && !tools.is_empty() {
@@ -102,28 +102,50 @@ pub(crate) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<bool,
             name.as_str().map(|name| ToolChoice::Named(name.to_owned()))
         }
     };
+    let parallel = fields.flag("parallel_tool_calls").unwrap_or(true) && !legacy;
+    offer(generate, list, choice, parallel, &Said { list: list_name, choice: choice_name, named: choice_name })?;
+    Ok(legacy)
+}
+
+/// What a request's parameters about tools are called, in whichever API.
+pub(crate) struct Said {
+    /// The tools.
+    pub(crate) list: &'static str,
+    /// Whether they are called.
+    pub(crate) choice: &'static str,
+    /// The one that is to be called.
+    pub(crate) named: &'static str,
+}
+
+/// Lets the model call the functions of `list`, as far as `choice` can be met; without one, as it likes.
+pub(crate) fn offer(
+    generate: &mut Generate,
+    list: Vec<Function>,
+    choice: Option<ToolChoice>,
+    parallel: bool,
+    said: &Said,
+) -> Result<(), ApiError> {
     match &choice {
         Some(ToolChoice::Required) if list.is_empty() => {
-            return Err(invalid(choice_name, format!("it demands a call, and '{list_name}' is empty: send a tool, or leave it out.")));
+            return Err(invalid(said.choice, format!("it demands a call, and '{}' is empty: send a tool, or leave it out.", said.list)));
         }
         Some(ToolChoice::Named(name)) if !list.iter().any(|function| function.name == *name) => {
-            return Err(invalid(choice_name, format!("{} is not among '{list_name}'.", quoted(name))));
+            return Err(invalid(said.named, format!("{} is not among '{}'.", quoted(name), said.list)));
         }
         _ => {}
     }
-    let parallel = fields.flag("parallel_tool_calls").unwrap_or(true) && !legacy;
     if !list.is_empty() {
         generate.tool_choice = choice;
         generate.parallel_tool_calls = (!parallel).then_some(false);
     }
     generate.tools = list.into_iter().map(|function| Tool { function }).collect();
-    Ok(legacy)
+    Ok(())
 }
 
 /// The functions of `tools`.
 pub(crate) fn list(fields: &mut Fields) -> Result<Vec<Function>, ApiError> {
     let tools = fields.objects("tools", &TOOL).filter_map(|mut tool| tool.object("function", &FUNCTION));
-    let list: Vec<_> = tools.map(function).collect();
+    let list: Vec<_> = tools.map(|fields| function(fields, "parameters")).collect();
     unique(&list, |index| format!("tools[{index}].function.name"))?;
     Ok(list)
 }
@@ -138,11 +160,12 @@ pub(crate) fn unique(list: &[Function], path: impl Fn(usize) -> String) -> Resul
     }
 }
 
-fn function(mut fields: Fields) -> Function {
+/// A function, whose arguments' schema an API calls `parameters` or otherwise.
+pub(crate) fn function(mut fields: Fields, parameters: &str) -> Function {
     Function {
         name: fields.text("name").unwrap_or_default(),
         description: fields.text("description"),
-        parameters: fields.map("parameters").map(Value::Object),
+        parameters: fields.map(parameters).map(Value::Object),
         strict: fields.flag("strict"),
     }
 }

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use crate::{
     generate::{Function, Generate, Tool as Wrapped, ToolChoice},
-    openai::chat::tools::{MAX_NAME_BYTES, MAX_TOOLS},
+    openai::chat::tools::{MAX_NAME_BYTES, MAX_TOOLS, Said, function, offer, unique},
     wire::{
         ApiError,
         fields::Fields,
-        table::{Field, Kind, Table, invalid, quoted},
+        table::{Field, Kind, Table},
     },
 };
 
@@ -68,13 +68,8 @@ impl From<&Wrapped> for Tool {
 
 /// Reads what the request says of tools into `generate`. Returns the choice as an answer tells it again.
 pub(super) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<Value, ApiError> {
-    let functions: Vec<_> = fields.objects("tools", &TOOL).map(function).collect();
-    for (index, function) in functions.iter().enumerate() {
-        if functions[..index].iter().any(|other| other.name == function.name) {
-            let why = format!("{} is the name of an earlier one: give each its own.", quoted(&function.name));
-            return Err(invalid(&format!("tools[{index}].name"), why));
-        }
-    }
+    let functions: Vec<_> = fields.objects("tools", &TOOL).map(|fields| function(fields, "parameters")).collect();
+    unique(&functions, |index| format!("tools[{index}].name"))?;
     let told = fields.take("tool_choice").unwrap_or_else(|| json!("auto"));
     let choice = match &told {
         Value::String(word) if word == "none" => ToolChoice::None,
@@ -82,28 +77,7 @@ pub(super) fn read(fields: &mut Fields, generate: &mut Generate) -> Result<Value
         Value::String(_) => ToolChoice::Auto,
         named => ToolChoice::Named(named["name"].as_str().unwrap_or_default().to_owned()),
     };
-    match &choice {
-        ToolChoice::Required if functions.is_empty() => {
-            return Err(invalid("tool_choice", "it demands a call, and 'tools' is empty: send a tool, or leave it out."));
-        }
-        ToolChoice::Named(name) if !functions.iter().any(|function| function.name == *name) => {
-            return Err(invalid("tool_choice", format!("{} is not among 'tools'.", quoted(name))));
-        }
-        _ => {}
-    }
-    if !functions.is_empty() {
-        generate.tool_choice = Some(choice);
-        generate.parallel_tool_calls = fields.flag("parallel_tool_calls").filter(|parallel| !parallel);
-    }
-    generate.tools = functions.into_iter().map(|function| Wrapped { function }).collect();
+    let parallel = fields.flag("parallel_tool_calls").unwrap_or(true);
+    offer(generate, functions, Some(choice), parallel, &Said { list: "tools", choice: "tool_choice", named: "tool_choice" })?;
     Ok(told)
-}
-
-fn function(mut fields: Fields) -> Function {
-    Function {
-        name: fields.text("name").unwrap_or_default(),
-        description: fields.text("description"),
-        parameters: fields.map("parameters").map(Value::Object),
-        strict: fields.flag("strict"),
-    }
 }
