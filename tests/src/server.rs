@@ -3,7 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -95,6 +95,26 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a client of `shape`'s server to its end, as [`succeeded`] wants it; its standard output.
+///
+/// # Panics
+/// When it does not start, or fails.
+pub fn succeed(shape: Shape, client: &mut Command) -> String {
+    let output = client.output().unwrap_or_else(|error| panic!("{}: {error}", client.get_program().display()));
+    succeeded(shape, &output)
+}
+
+/// Shows what a client of `shape`'s server said, which must have come to a good end; its standard output.
+///
+/// # Panics
+/// When it failed: with all that it said.
+pub fn succeeded(shape: Shape, output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shape:?}: {said}\n{}", String::from_utf8_lossy(&output.stderr));
+    eprintln!("{shape:?}: {said}");
+    said
 }
 
 /// A built binary of the workspace.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hearth_tests::{Server, Shape, python, request, root, test_data};
+use hearth_tests::{Server, Shape, python, request, root, succeed, test_data};
 use serde_json::json;
 
 /// What the models are called.
@@ -16,12 +16,6 @@ fn servers() -> impl Iterator<Item = (Shape, Server)> {
         let embedder = format!("{EMBEDDER}={}", embedder.display());
         Shape::ALL.map(|shape| (shape, Server::start(shape, &chat, &["--context", "2048", "--model", &embedder])))
     })
-}
-
-fn succeed(shape: Shape, command: &mut Command) {
-    let output = command.output().expect("the client starts");
-    assert!(output.status.success(), "{shape:?}: {}", String::from_utf8_lossy(&output.stderr));
-    eprintln!("{shape:?}: {}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Runs a script of `tests/python` against both shapes, at `path` of their addresses.

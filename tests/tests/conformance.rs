@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hearth_tests::{Server, Shape, python, root, test_data};
+use hearth_tests::{Server, Shape, python, root, succeed, test_data};
 
 /// Runs a script of `tests/python` on each shape; `path` follows the server's address. The script fails where something is wrong.
 fn judge(script: &str, path: &str, arguments: impl Fn(Shape) -> Vec<&'static str>, flags: &[&str]) {
@@ -10,15 +10,8 @@ fn judge(script: &str, path: &str, arguments: impl Fn(Shape) -> Vec<&'static str
     for shape in Shape::ALL {
         let arguments = arguments(shape);
         let server = Server::start(shape, &model, flags);
-        let output = Command::new(&python)
-            .arg(root().join("tests/python").join(script))
-            .arg(format!("http://{}{path}", server.address))
-            .args(arguments)
-            .output()
-            .expect("python starts");
-        let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{shape:?}: {said}\n{wrong}");
-        eprintln!("{shape:?}: {said}");
+        let script = root().join("tests/python").join(script);
+        succeed(shape, Command::new(&python).arg(script).arg(format!("http://{}{path}", server.address)).args(arguments));
     }
 }
 

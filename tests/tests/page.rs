@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hearth_tests::{Server, Shape, python, root, skip, test_data};
+use hearth_tests::{Server, Shape, python, root, skip, succeed, test_data};
 
 /// The names of a browser that Playwright drives; `cargo xtask test` installs the first where there is none.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -19,19 +19,8 @@ fn the_page_works_in_chromium() {
     }
     for shape in Shape::ALL {
         let server = Server::start(shape, &model, &["--context", "2048"]);
-        let output = Command::new(&python)
-            .arg(root().join("tests/python/page"))
-            .arg(format!("http://{}", server.address))
-            .arg(&axe)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .output()
-            .expect("python starts");
-        assert!(
-            output.status.success(),
-            "{shape:?}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        eprintln!("{shape:?}: {}", String::from_utf8_lossy(&output.stdout));
+        let mut client = Command::new(&python);
+        client.arg(root().join("tests/python/page")).arg(format!("http://{}", server.address)).arg(&axe);
+        succeed(shape, client.env("PYTHONDONTWRITEBYTECODE", "1"));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Command};
 
-use hearth_tests::{Server, Shape, binary, free_address, python, root, test_data};
+use hearth_tests::{Server, Shape, binary, free_address, python, root, succeed, test_data};
 
 #[test]
 fn openai_python_passes_its_own_tests() {
@@ -18,7 +18,7 @@ fn openai_python_passes_its_own_tests() {
         let flags =
             ["--context", "48", "--model", &named("gpt-3.5-turbo-instruct", &model), "--model", &named("text-embedding-3-small", &minilm)];
         let server = Server::start(shape, Path::new(&named("gpt-6-astra", &model)), &flags);
-        run(shape, suite(&python, "openai").arg(data_of(&model)).arg(server.address.to_string()));
+        succeed(shape, suite(&python, "openai").arg(data_of(&model)).arg(server.address.to_string()));
     }
 }
 
@@ -41,7 +41,7 @@ fn the_tests_of_llama_cpps_server_pass() {
                 command.arg(binary("trigger-nn-http")).arg("--from").arg(root().join("spin.toml")).arg("--state-dir").arg(state)
             }
         };
-        run(shape, command.args(["--device", "cpu"]));
+        succeed(shape, command.args(["--device", "cpu"]));
     }
 }
 
@@ -55,12 +55,4 @@ fn suite(python: &Path, name: &str) -> Command {
 /// The folder that a file of the test data lies in, by its own name and not by that of what it may be a link to.
 fn data_of(file: &Path) -> &Path {
     file.parent().expect("test data lies in a folder")
-}
-
-fn run(shape: Shape, command: &mut Command) {
-    let output = command.output().expect("python starts");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{shape:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    let summary = said.lines().rfind(|line| line.contains(" passed")).unwrap_or_default();
-    eprintln!("{shape:?}: {summary}");
 }

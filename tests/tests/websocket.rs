@@ -1,15 +1,8 @@
 //! Chats over a WebSocket, in both shapes: through a client library, and the clients of docs/websocket.md as they stand there.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
-use hearth_tests::{Server, Shape, python, request, root, skip, test_data};
-
-fn succeeded(shape: Shape, output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{shape:?}: {}{}", text(&output.stdout), text(&output.stderr));
-    eprintln!("{shape:?}: {}", text(&output.stdout));
-    text(&output.stdout)
-}
+use hearth_tests::{Server, Shape, python, request, root, skip, succeed, succeeded, test_data};
 
 #[test]
 fn chats_go_over_a_socket_in_both_shapes() {
@@ -20,7 +13,7 @@ fn chats_go_over_a_socket_in_both_shapes() {
         assert_eq!((plain.status, plain.header("upgrade")), (426, Some("websocket")));
         let mut client = Command::new(&python);
         client.arg(root().join("tests/python/websocket_client.py")).arg(server.address.to_string()).arg(server.pid().to_string());
-        succeeded(shape, &client.output().expect("python starts"));
+        succeed(shape, &mut client);
     }
 }
 
@@ -36,8 +29,8 @@ fn the_clients_of_the_documentation_work() {
     };
     for shape in Shape::ALL {
         let server = Server::start(shape, &model, &["--context", "4096"]);
-        let output = Command::new(&python).arg("-c").arg(example("python", server.address)).output().expect("python starts");
-        assert!(succeeded(shape, &output).contains("Paris"));
+        let said = succeed(shape, Command::new(&python).arg("-c").arg(example("python", server.address)));
+        assert!(said.contains("Paris"));
         // Node's WebSocket is the browsers'; up to version 21 it has to be asked for.
         let mut node = Command::new("node");
         node.args(["--experimental-websocket", "--input-type=module", "--eval"]).arg(example("js", server.address));
