@@ -11,6 +11,8 @@ use clap::{
 
 /// The end of a secret's companion.
 const FILE: &str = "-file";
+/// What stands for the value of a switch in help.
+const SWITCH: &str = "true|false";
 /// The end of keys whose value is run.
 const COMMAND: &str = "-command";
 /// Names nearer than this are offered in place of one that is not known.
@@ -43,7 +45,7 @@ pub fn prepare(mut command: Command) -> Command {
         } else if matches!(arg.get_action(), ArgAction::SetTrue) {
             let parser = BoolishValueParser::new();
             let arg = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).default_missing_value("true").default_value("false");
-            arg.value_parser(parser).value_name("true|false").hide_default_value(true).hide_possible_values(true)
+            arg.value_parser(parser).value_name(SWITCH).hide_default_value(true).hide_possible_values(true)
         } else {
             arg
         }
@@ -103,6 +105,11 @@ impl Key {
         self.arg.is_hide_set() && !self.is_secret()
     }
 
+    /// Whether it is yes or no.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.arg.get_action(), ArgAction::Set) && self.value_name() == Some(SWITCH)
+    }
+
     /// What stands for its value in help.
     pub fn value_name(&self) -> Option<&str> {
         self.arg.get_value_names()?.first().map(|name| name.as_str())
@@ -120,7 +127,7 @@ impl Key {
 
     /// The values that it takes, where they are few.
     pub fn choices(&self) -> Vec<String> {
-        if matches!(self.arg.get_action(), ArgAction::Set) && self.value_name() == Some("true|false") {
+        if self.is_switch() {
             return Vec::new();
         }
         self.arg.get_possible_values().iter().filter(|value| !value.is_hide_set()).map(|value| value.get_name().to_owned()).collect()

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Command, parser::ValueSource};
+use clap::{ArgMatches, Command, error::ErrorKind, parser::ValueSource};
 
 use crate::{
     file::{File, Search, Trust},
@@ -197,7 +197,14 @@ impl Layers<'_> {
         };
         let keys = Keys::of(service, &[CONFIG]);
         let typed = self.program.clone().mut_subcommand(self.subcommand, bare);
-        let typed = typed.try_get_matches_from(self.arguments).map_err(|error| Failure::CommandLine(Box::new(error)))?;
+        let typed = match typed.clone().try_get_matches_from(self.arguments) {
+            // What it needs or is at odds with is for all layers to say.
+            Err(error) if matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict) => {
+                typed.ignore_errors(true).try_get_matches_from(self.arguments)
+            }
+            matches => matches,
+        };
+        let typed = typed.map_err(|error| Failure::CommandLine(Box::new(error)))?;
         let typed = typed.subcommand_matches(self.subcommand).cloned().unwrap_or_default();
 
         let mut problems = Vec::new();
@@ -239,14 +246,21 @@ impl Layers<'_> {
             return Err(Problems { file: path, problems }.into());
         }
 
-        let lower = |name: Option<&str>| chosen.get(name?).filter(|value| value.rank < Rank::CommandLine).map(|value| value.values.clone());
-        let program = self.program.clone().mut_subcommand(self.subcommand, |service| {
-            bare(service).mut_args(|arg| match lower(arg.get_long()) {
-                Some(values) => arg.default_values(values.into_iter().map(clap::builder::OsStr::from).collect::<Vec<_>>()),
-                None => arg,
-            })
-        });
-        let matches = program.try_get_matches_from(self.arguments).map_err(|error| Failure::CommandLine(Box::new(error)))?;
+        // What was not typed is added as if it had been, so that clap holds all layers together to what flags need of each other.
+        let mut arguments = self.arguments.to_vec();
+        for key in keys.iter() {
+            let Some(Value { values, rank, .. }) = chosen.get(key.name()) else { continue };
+            // A switch that is off is as if it were not there: it is at odds with nothing.
+            let values = values.iter().filter(|value| !(key.is_switch() && is_off(value)));
+            if *rank < Rank::CommandLine {
+                arguments.extend(values.map(|value| OsString::from(format!("--{}={value}", key.name()))));
+            }
+        }
+        let program = self.program.clone().mut_subcommand(self.subcommand, bare);
+        let matches = program.try_get_matches_from(arguments).map_err(|error| {
+            let message = at_odds(&error, &chosen);
+            Problems { file: path.clone(), problems: vec![Problem::new("the configuration", message)] }
+        })?;
         let settings = keys.iter().map(|key| setting(key, chosen.remove(key.name()))).collect();
         Ok(Resolved { matches, settings, file: path, warnings })
     }
@@ -332,6 +346,22 @@ impl Layers<'_> {
             }
         }
     }
+}
+
+/// Whether a switch's value is one that clap takes for no.
+fn is_off(value: &str) -> bool {
+    ["n", "no", "f", "false", "off", "0"].contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// What clap says of flags that do not go together, and where they were set. No value of a secret is in it: each value was checked alone before.
+fn at_odds(error: &clap::Error, chosen: &BTreeMap<String, Value>) -> String {
+    let message = error.to_string();
+    let lines = message.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+    let message = lines.trim_start_matches("error: ").to_owned();
+    let told = |name: &str| message.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word.strip_prefix("--") == Some(name));
+    let places: Vec<String> =
+        chosen.iter().filter(|(name, _)| told(name)).map(|(name, value)| format!("`{name}` is set by {}", value.source)).collect();
+    if places.is_empty() { message } else { format!("{message} ({})", places.join(", ")) }
 }
 
 /// The values of a file's key as they would be typed.

@@ -15,6 +15,9 @@ fn program() -> Command {
         .arg(Arg::new("origin").long("allow-origin").env("S_ALLOW_ORIGIN").action(ArgAction::Append).value_delimiter(','))
         .arg(Arg::new("preload").long("preload").env("S_PRELOAD").action(ArgAction::SetTrue))
         .arg(Arg::new("name").long("name").env("S_NAME"))
+        .arg(Arg::new("cert").long("tls-cert").env("S_TLS_CERT").requires("key").conflicts_with("self_signed"))
+        .arg(Arg::new("key").long("tls-key").env("S_TLS_KEY").requires("cert"))
+        .arg(Arg::new("self_signed").long("tls-self-signed").env("S_TLS_SELF_SIGNED").action(ArgAction::SetTrue))
         .arg(Arg::new("master").long("master-key-command").env("S_MASTER_KEY_COMMAND"))
         .arg(Arg::new("api_key").long("api-key").env("S_API_KEY").hide_env_values(true));
     Command::new("s").subcommand(prepare(service))
@@ -194,12 +197,12 @@ fn a_switch_can_be_put_off_again_by_a_higher_layer() {
 fn what_is_wrong_is_said_with_key_file_line_and_cure_and_all_at_once() {
     Case::refused(
         "a.toml",
-        "prot = 1\nport = 70000\nmodels_path = 'x'\n[tls]\ncert = 1\n",
+        "prot = 1\nport = 70000\nmodels_path = 'x'\n[quite_else]\ncert = 1\n",
         &[
             "a.toml:1: there is no key `prot`; did you mean `port`?",
             "a.toml:2: `port` cannot be `70000`: 70000 is not in 1..=65535",
             "a.toml:3: there is no key `models_path`; did you mean `model-path`?",
-            "a.toml:4: there is no key `tls`; `hearth config show` lists them",
+            "a.toml:4: there is no key `quite_else`; `hearth config show` lists them",
         ],
     );
     Case::refused("b.toml", "port = true", &["b.toml:1: `port` cannot be `true`: invalid digit found in string"]);
@@ -324,6 +327,18 @@ fn two_readings_can_be_compared_also_where_they_are_masked() {
     let changed: Vec<&str> =
         one.settings.iter().zip(&two.settings).filter(|(one, two)| one.differs(two)).map(|(one, _)| one.name.as_str()).collect();
     assert_eq!(changed, ["api-key"]);
+}
+
+#[test]
+fn what_flags_need_of_each_other_holds_over_all_layers() {
+    let case = Case::new(&[("S_TLS_KEY", "key")]).file("here.toml", "tls-cert = 'cert'\ntls-self-signed = false");
+    assert_eq!(serve(&case.good(&[])).get_one::<String>("key").unwrap(), "key");
+    assert_eq!(case.good(&["--tls-cert", "other"]).rank("tls-key"), Rank::Environment);
+    let alone = Case::new(&[]).file("here.toml", "tls-cert = 'cert'");
+    let message = alone.bad(&[]).to_string();
+    assert!(message.contains("were not provided: --tls-key"), "{message}");
+    let message = case.bad(&["--tls-self-signed"]).to_string();
+    assert!(message.contains("cannot be used with") && message.contains("here.toml:1"), "{message}");
 }
 
 #[test]
