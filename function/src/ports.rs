@@ -71,7 +71,7 @@ pub trait Settings: Send + Sync {
     fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send;
 }
 
-/// A failure behind [`KeyValue`], in words that may be shown to a client: no secret is in them.
+/// A failure behind [`KeyValue`] or [`Counters`], in words that may be shown to a client: no secret is in them.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct KeyValueError {
@@ -94,12 +94,21 @@ pub trait KeyValue: Send + Sync {
     fn keys(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, KeyValueError>> + Send;
 }
 
+/// Counts that several processes may share. A key is as one of [`KeyValue`]; its count may vanish an hour after its first use, so that what is counted by time has the
+/// number of its span in its key, as `limit/<key id>/requests/<minute>`.
+pub trait Counters: Send + Sync {
+    /// Adds to the count of `key`, which begins at 0, and returns the new total.
+    fn add(&self, key: &str, amount: u64) -> impl Future<Output = Result<u64, KeyValueError>> + Send;
+}
+
 /// All ports together. Cheap to clone.
 pub trait Ports: Clone + Send + Sync + 'static {
     /// Models.
     type Nn: Nn;
     /// What outlives the process.
     type KeyValue: KeyValue;
+    /// Counts of limits.
+    type Counters: Counters;
     /// Configuration.
     type Settings: Settings;
 
@@ -108,6 +117,9 @@ pub trait Ports: Clone + Send + Sync + 'static {
 
     /// What outlives the process.
     fn key_value(&self) -> &Self::KeyValue;
+
+    /// Counts of limits.
+    fn counters(&self) -> &Self::Counters;
 
     /// Configuration.
     fn settings(&self) -> &Self::Settings;

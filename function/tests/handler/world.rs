@@ -55,12 +55,13 @@ pub enum Fate {
     Hangs,
 }
 
-/// Says what becomes of an operation (`get`, `set`, `delete`, `keys`) on a key.
+/// Says what becomes of an operation (`get`, `set`, `delete`, `keys`, `add`) on a key.
 type Fates = Box<dyn FnMut(&str, &str) -> Fate + Send>;
 
 #[derive(Default)]
 struct Inner {
     kept: Mutex<BTreeMap<String, Vec<u8>>>,
+    counts: Mutex<BTreeMap<String, u64>>,
     fates: Mutex<Option<Fates>>,
     settings: HashMap<&'static str, String>,
     load_errors: HashMap<String, String>,
@@ -168,11 +169,17 @@ impl World {
         key: &str,
         act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T,
     ) -> Result<T, KeyValueError> {
+        self.suffer(operation, key).await?;
+        Ok(act(&mut self.0.kept.lock().unwrap()))
+    }
+
+    /// What an operation goes through before it is done.
+    async fn suffer(&self, operation: &str, key: &str) -> Result<(), KeyValueError> {
         assert!((1..=1024).contains(&key.len()), "{key}");
         pause().await;
         let fate = self.0.fates.lock().unwrap().as_mut().map_or(Fate::Done, |fates| fates(operation, key));
         match fate {
-            Fate::Done => Ok(act(&mut self.0.kept.lock().unwrap())),
+            Fate::Done => Ok(()),
             Fate::Failed => Err(KeyValueError { message: "the disk is full".into() }),
             Fate::Hangs => std::future::pending().await,
         }
@@ -279,6 +286,7 @@ pub fn failure(kind: &str, message: &str) -> String {
 impl ports::Ports for World {
     type Nn = Self;
     type KeyValue = Self;
+    type Counters = Self;
     type Settings = Self;
 
     fn nn(&self) -> &Self {
@@ -286,6 +294,10 @@ impl ports::Ports for World {
     }
 
     fn key_value(&self) -> &Self {
+        self
+    }
+
+    fn counters(&self) -> &Self {
         self
     }
 
@@ -310,6 +322,16 @@ impl ports::KeyValue for World {
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, KeyValueError> {
         self.operate("keys", prefix, |kept| kept.keys().filter(|key| key.starts_with(prefix)).cloned().collect()).await
+    }
+}
+
+impl ports::Counters for World {
+    async fn add(&self, key: &str, amount: u64) -> Result<u64, KeyValueError> {
+        self.suffer("add", key).await?;
+        let mut counts = self.0.counts.lock().unwrap();
+        let count = counts.entry(key.to_owned()).or_default();
+        *count += amount;
+        Ok(*count)
     }
 }
 
