@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use crate::keys::Caller;
+
 /// The element type of a tensor, as wasi-nn names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -67,11 +69,14 @@ pub trait Context: Send + 'static {
 /// Configuration values by name.
 pub trait Settings: Send + Sync {
     /// The value, `None` where it is not set. Names in use: `models` (comma-separated catalog names; the first is the default), `max_body_bytes` (largest request body),
-    /// `store_responses` (`false` keeps no responses and conversations), `store_days` (how long a response is kept; 0 until it is deleted).
+    /// `store_responses` (`false` keeps no responses and conversations), `store_days` (how long a response is kept; 0 until it is deleted), `master_key` (32 bytes in base64,
+    /// which wrap the keys that what is kept is encrypted with), `keys` (`none`, or `required`: requests need a key), `api_key` (a key that is not in the store; where there is
+    /// one, requests need a key), `limit_requests_per_minute`, `limit_tokens_per_minute` and `limit_concurrent` (of keys that have no limits of their own), `response_cache`
+    /// (answers that are kept for the same request to come again; 0 keeps none).
     fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send;
 }
 
-/// A failure behind [`KeyValue`], in words that may be shown to a client: no secret is in them.
+/// A failure behind [`KeyValue`] or [`Counters`], in words that may be shown to a client: no secret is in them.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct KeyValueError {
@@ -94,12 +99,21 @@ pub trait KeyValue: Send + Sync {
     fn keys(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, KeyValueError>> + Send;
 }
 
+/// Counts that several processes may share. A key is as one of [`KeyValue`]; its count may vanish an hour after its first use, so that what is counted by time has the
+/// number of its span in its key, as `limit/<key id>/requests/<minute>`.
+pub trait Counters: Send + Sync {
+    /// Adds to the count of `key`, which begins at 0, and returns the new total.
+    fn add(&self, key: &str, amount: u64) -> impl Future<Output = Result<u64, KeyValueError>> + Send;
+}
+
 /// All ports together. Cheap to clone.
 pub trait Ports: Clone + Send + Sync + 'static {
     /// Models.
     type Nn: Nn;
     /// What outlives the process.
     type KeyValue: KeyValue;
+    /// Counts of limits.
+    type Counters: Counters;
     /// Configuration.
     type Settings: Settings;
 
@@ -109,6 +123,14 @@ pub trait Ports: Clone + Send + Sync + 'static {
     /// What outlives the process.
     fn key_value(&self) -> &Self::KeyValue;
 
+    /// Counts of limits.
+    fn counters(&self) -> &Self::Counters;
+
     /// Configuration.
     fn settings(&self) -> &Self::Settings;
+
+    /// Whose request it is. The handler itself says it, once it has seen the key; a host leaves this as it is.
+    fn caller(&self) -> &Caller {
+        Caller::nobody()
+    }
 }

@@ -55,12 +55,13 @@ pub enum Fate {
     Hangs,
 }
 
-/// Says what becomes of an operation (`get`, `set`, `delete`, `keys`) on a key.
+/// Says what becomes of an operation (`get`, `set`, `delete`, `keys`, `add`) on a key.
 type Fates = Box<dyn FnMut(&str, &str) -> Fate + Send>;
 
 #[derive(Default)]
 struct Inner {
     kept: Mutex<BTreeMap<String, Vec<u8>>>,
+    counts: Mutex<BTreeMap<String, u64>>,
     fates: Mutex<Option<Fates>>,
     settings: HashMap<&'static str, String>,
     load_errors: HashMap<String, String>,
@@ -103,7 +104,7 @@ impl World {
             let conversation = id(world.post("/v1/conversations", &json!({"items": [{"role": "user", "content": "Hi"}]})));
             let items = world.get(&format!("/v1/conversations/{conversation}/items")).json();
             let item = items["data"][0]["id"].as_str().expect("an id").to_owned();
-            (world.kept(), [response, conversation, item])
+            (world.store(), [response, conversation, item])
         });
         let world = Self::obliging();
         world.tamper(|kept| kept.clone_from(&KEPT.0));
@@ -152,12 +153,27 @@ impl World {
         *self.0.fates.lock().unwrap() = None;
     }
 
-    /// What is kept.
-    pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
+    /// All that is in the store.
+    pub fn store(&self) -> BTreeMap<String, Vec<u8>> {
         self.0.kept.lock().unwrap().clone()
     }
 
-    /// Changes what is kept behind the handler's back.
+    /// What is kept of responses and conversations, whosever they are.
+    pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
+        self.store().into_iter().filter(|(key, _)| is_said(key)).collect()
+    }
+
+    /// What is counted.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.counts.lock().unwrap().clone()
+    }
+
+    /// Changes each response and conversation that is kept behind the handler's back.
+    pub fn tamper_each(&self, change: impl FnMut(&mut Vec<u8>)) {
+        self.tamper(|kept| kept.iter_mut().filter(|(key, _)| is_said(key)).map(|(_, value)| value).for_each(change));
+    }
+
+    /// Changes the store behind the handler's back.
     pub fn tamper(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) {
         change(&mut self.0.kept.lock().unwrap());
     }
@@ -168,11 +184,17 @@ impl World {
         key: &str,
         act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T,
     ) -> Result<T, KeyValueError> {
+        self.suffer(operation, key).await?;
+        Ok(act(&mut self.0.kept.lock().unwrap()))
+    }
+
+    /// What an operation goes through before it is done.
+    async fn suffer(&self, operation: &str, key: &str) -> Result<(), KeyValueError> {
         assert!((1..=1024).contains(&key.len()), "{key}");
         pause().await;
         let fate = self.0.fates.lock().unwrap().as_mut().map_or(Fate::Done, |fates| fates(operation, key));
         match fate {
-            Fate::Done => Ok(act(&mut self.0.kept.lock().unwrap())),
+            Fate::Done => Ok(()),
             Fate::Failed => Err(KeyValueError { message: "the disk is full".into() }),
             Fate::Hangs => std::future::pending().await,
         }
@@ -253,6 +275,12 @@ impl World {
     }
 }
 
+/// Whether something that is kept is a response or of a conversation: the store's key is that, or ends so with an owner before it.
+fn is_said(key: &str) -> bool {
+    let key = key.strip_prefix("owned/").and_then(|rest| rest.split_once('/')).map_or(key, |(_, key)| key);
+    key.starts_with("response/") || key.starts_with("conversation/")
+}
+
 /// A chat of one message with further fields.
 pub fn hello(more: Value) -> Value {
     let mut request = json!({"messages": [{"role": "user", "content": "Hi"}]});
@@ -279,6 +307,7 @@ pub fn failure(kind: &str, message: &str) -> String {
 impl ports::Ports for World {
     type Nn = Self;
     type KeyValue = Self;
+    type Counters = Self;
     type Settings = Self;
 
     fn nn(&self) -> &Self {
@@ -286,6 +315,10 @@ impl ports::Ports for World {
     }
 
     fn key_value(&self) -> &Self {
+        self
+    }
+
+    fn counters(&self) -> &Self {
         self
     }
 
@@ -310,6 +343,16 @@ impl ports::KeyValue for World {
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, KeyValueError> {
         self.operate("keys", prefix, |kept| kept.keys().filter(|key| key.starts_with(prefix)).cloned().collect()).await
+    }
+}
+
+impl ports::Counters for World {
+    async fn add(&self, key: &str, amount: u64) -> Result<u64, KeyValueError> {
+        self.suffer("add", key).await?;
+        let mut counts = self.0.counts.lock().unwrap();
+        let count = counts.entry(key.to_owned()).or_default();
+        *count += amount;
+        Ok(*count)
     }
 }
 
