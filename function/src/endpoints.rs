@@ -3,7 +3,9 @@
 use http::Response;
 
 use crate::{
-    Body, anthropic, llama, models, ollama,
+    Body, anthropic, export,
+    keys::{Need, Scope},
+    llama, models, ollama,
     openai::{self, schemas},
     openapi, respond,
     wire::{ApiError, table::Table},
@@ -44,8 +46,52 @@ pub(crate) enum Action {
     Conversation,
     UpdateConversation,
     DeleteConversation,
+    Export,
     Health,
     OpenApi,
+}
+
+impl Action {
+    /// What a key has to be for.
+    pub(crate) fn need(self) -> Need {
+        match self {
+            // Whoever watches the service, or wants to know what it can do, has no key.
+            Self::Health | Self::OpenApi => Need::Nothing,
+            Self::Models
+            | Self::Model
+            | Self::OllamaTags
+            | Self::OllamaRunning
+            | Self::OllamaShow
+            | Self::OllamaVersion
+            | Self::InputItems
+            | Self::Response
+            | Self::ConversationItems
+            | Self::Item
+            | Self::Conversation
+            | Self::Export => Need::Scope(Scope::Read),
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Embeddings
+            | Self::Rerank
+            | Self::Tokenize
+            | Self::Detokenize
+            | Self::ApplyTemplate
+            | Self::Messages
+            | Self::CountTokens
+            | Self::OllamaChat
+            | Self::OllamaGenerate
+            | Self::OllamaEmbed
+            | Self::OllamaEmbeddings
+            | Self::CreateResponse
+            | Self::CancelResponse
+            | Self::DeleteResponse
+            | Self::CreateConversation
+            | Self::AddItems
+            | Self::DeleteItem
+            | Self::UpdateConversation
+            | Self::DeleteConversation => Need::Scope(Scope::Chat),
+        }
+    }
 }
 
 /// Whose API an endpoint is of.
@@ -132,7 +178,7 @@ pub(crate) const POST: &str = "POST";
 const DELETE: &str = "DELETE";
 
 /// All that there is beside the pages.
-pub(crate) static ENDPOINTS: [Endpoint; 34] = [
+pub(crate) static ENDPOINTS: [Endpoint; 35] = [
     Endpoint {
         paths: &["/v1/chat/completions", "/chat/completions"],
         methods: POST,
@@ -501,6 +547,17 @@ pub(crate) static ENDPOINTS: [Endpoint; 34] = [
         query: None,
         request: Some((&llama::TEMPLATE, r#"{"messages": [{"role": "user", "content": "Hi"}]}"#)),
         answer: &llama::schemas::TEMPLATED,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/v1/export"],
+        methods: GET,
+        action: Action::Export,
+        group: Group::Service,
+        about: "All that is kept for the key's holder",
+        query: None,
+        request: None,
+        answer: &export::LINE,
         stream: None,
     },
     Endpoint {

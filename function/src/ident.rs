@@ -31,8 +31,7 @@ pub(crate) fn timestamp() -> String {
 pub(crate) fn secret(after: u64) -> Result<String, ApiError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| internal(format!("The system gives no random numbers: {error}.")))?;
-    let nanoseconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-    Ok(format!("{:016x}{:032x}", nanoseconds.max(after.saturating_add(1)), u128::from_le_bytes(bytes)))
+    Ok(format!("{:016x}{:032x}", nanoseconds().max(after.saturating_add(1)), u128::from_le_bytes(bytes)))
 }
 
 /// The time of a [`secret`].
@@ -43,6 +42,11 @@ pub(crate) fn time_of(secret: &str) -> u64 {
 /// Whether a text has the form of a [`secret`].
 pub(crate) fn is_secret(text: &str) -> bool {
     text.len() == 48 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Unix time in nanoseconds.
+pub(crate) fn nanoseconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// Unix time in seconds.

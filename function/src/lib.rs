@@ -5,10 +5,14 @@
 
 pub mod anthropic;
 pub mod body;
+mod cache;
 mod docs;
 mod endpoints;
+mod export;
 pub mod generate;
 mod ident;
+pub mod keys;
+mod limits;
 mod llama;
 mod models;
 mod nn;
@@ -23,6 +27,7 @@ mod routes;
 mod settings;
 mod socket;
 mod store;
+mod watched;
 pub mod wire;
 
 #[cfg(target_family = "wasm")]

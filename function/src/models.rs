@@ -4,9 +4,9 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::{
-    Body,
+    Body, keys,
     nn::{self, Outputs},
-    ports::{Graph, Nn, Ports, Settings},
+    ports::{Graph, Nn, Ports},
     respond, settings,
     wire::{
         ApiError,
@@ -15,14 +15,26 @@ use crate::{
     },
 };
 
-/// The models that are served, the default first.
-pub(crate) async fn served<S: Settings>(settings: &S) -> Vec<String> {
-    settings::names(settings, "models").await
+/// The models that are served to the caller, the default first: a key may be for some of them only, and knows of no others.
+pub(crate) async fn served<P: Ports>(ports: &P) -> Vec<String> {
+    let mut served = settings::names(ports.settings(), "models").await;
+    let caller = ports.caller();
+    if served.is_empty() {
+        // With no list the host alone knows what there is.
+        return caller.models().to_vec();
+    }
+    served.retain(|name| caller.may_use(name));
+    served
 }
 
 /// The model that a request asks for by name, or the default, with its name.
 pub(crate) async fn load<P: Ports>(ports: &P, wanted: Option<&str>) -> Result<(String, <P::Nn as Nn>::Graph), ApiError> {
-    let served = served(ports.settings()).await;
+    let served = served(ports).await;
+    if let Some(name) = wanted
+        && !ports.caller().may_use(name)
+    {
+        return Err(not_allowed(name, &served));
+    }
     let model = choose(&served, wanted)?;
     let graph = ports.nn().load_by_name(&model).await.map_err(|error| describe(nn::api_error(&error), &model, &served))?;
     Ok((model, graph))
@@ -63,6 +75,12 @@ pub(crate) fn not_found(name: &str, served: &[String]) -> ApiError {
     let message = format!("The model {} does not exist or is not served here.{others}", quoted(name));
     ApiError { param: Some("model".to_owned()), ..ApiError::new(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, message) }
         .code("model_not_found")
+}
+
+/// 403 for a model that the key is not for, be it there or not.
+fn not_allowed(name: &str, served: &[String]) -> ApiError {
+    let message = format!("The key is not for the model {}: it is for {}.", quoted(name), served.join(", "));
+    ApiError { param: Some("model".to_owned()), ..keys::forbidden("model_not_allowed", message) }
 }
 
 fn none_configured() -> ApiError {

@@ -81,6 +81,8 @@ struct ErrorData {
     param: Option<String>,
     prompt_tokens: Option<u64>,
     context_length: Option<u64>,
+    /// Of a refusal that this service makes itself, in the contract's form.
+    retry_after: Option<u32>,
 }
 
 /// One line of the table of error kinds.
@@ -98,8 +100,8 @@ const fn kind(name: &'static str, status: StatusCode, of_type: ErrorType) -> Kin
 }
 
 /// Every kind that the contract lists, and what a client is told. The codes are OpenAI's where it has one for the case.
-const KINDS: [Kind; 12] = {
-    use ErrorType::{InvalidRequest, Server, Timeout, Unavailable};
+const KINDS: [Kind; 14] = {
+    use ErrorType::{InvalidRequest, RateLimit, Server, Timeout, Unavailable};
     use StatusCode as S;
     [
         kind("invalid_request", S::BAD_REQUEST, InvalidRequest),
@@ -108,6 +110,8 @@ const KINDS: [Kind; 12] = {
         Kind { retry_after: Some(5), ..kind("loading", S::SERVICE_UNAVAILABLE, Unavailable) },
         kind("load_failed", S::SERVICE_UNAVAILABLE, Unavailable),
         Kind { retry_after: Some(1), ..kind("queue_full", S::SERVICE_UNAVAILABLE, Unavailable) },
+        Kind { code: "rate_limit_exceeded", retry_after: Some(1), ..kind("client_busy", S::TOO_MANY_REQUESTS, RateLimit) },
+        Kind { code: "rate_limit_exceeded", ..kind("rate_limited", S::TOO_MANY_REQUESTS, RateLimit) },
         kind("out_of_memory", S::SERVICE_UNAVAILABLE, Unavailable),
         kind("model_too_large", S::BAD_REQUEST, InvalidRequest),
         kind("unsupported_encoding", S::BAD_REQUEST, InvalidRequest),
@@ -132,7 +136,7 @@ pub(crate) fn api_error(error: &NnError) -> ApiError {
     ApiError {
         param: kind.param.map(str::to_owned).or(data.param),
         code: Some(kind.code),
-        retry_after: kind.retry_after,
+        retry_after: data.retry_after.or(kind.retry_after),
         ..ApiError::new(kind.status, kind.of_type, message)
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Body,
     endpoints::{Action, ENDPOINTS, Endpoint, Group},
+    keys::Need,
     respond,
     wire::{
         schema::{self, Schemas},
@@ -44,13 +45,20 @@ fn document() -> Value {
         "info": {"title": "Hearth", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT},
         "tags": Group::ALL.map(|group| json!({"name": group.name()})),
         "paths": paths,
-        "components": {"schemas": schemas}
+        "components": {"schemas": schemas, "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `hearth-ID-SECRET`."},
+            "basic": {"type": "http", "scheme": "basic", "description": "A key's client id as the user, and its secret as the password."},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A key, as for Bearer."}
+        }},
+        // Where the service asks for none, none is needed.
+        "security": [{"bearer": []}, {"basic": []}, {"apiKey": []}, {}]
     })
 }
 
 fn operation(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
     let [path, others @ ..] = endpoint.paths else { return Value::Null };
-    let mut content = json!({"application/json": {"schema": schema::reference(endpoint.answer, schemas)}});
+    let whole = if endpoint.action == Action::Export { respond::LINES } else { "application/json" };
+    let mut content = json!({whole: {"schema": schema::reference(endpoint.answer, schemas)}});
     if let Some(table) = endpoint.stream {
         // OpenAPI 3.1 has no words for a stream: this is each line of it, or an event as its readers have it, and what its data holds.
         let piece = schema::reference(table, schemas);
@@ -71,6 +79,9 @@ fn operation(endpoint: &'static Endpoint, schemas: &mut Schemas) -> Value {
         "summary": endpoint.about,
         "responses": {"200": {"description": "The answer", "content": content}, "default": {"description": "A refusal", "content": error}}
     });
+    if matches!(endpoint.action.need(), Need::Nothing) {
+        operation["security"] = json!([]);
+    }
     if !others.is_empty() {
         operation["description"] = json!(format!("Taken at {} too.", others.join(", ")));
     }

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use crate::keys::Caller;
+
 /// The element type of a tensor, as wasi-nn names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -67,7 +69,10 @@ pub trait Context: Send + 'static {
 /// Configuration values by name.
 pub trait Settings: Send + Sync {
     /// The value, `None` where it is not set. Names in use: `models` (comma-separated catalog names; the first is the default), `max_body_bytes` (largest request body),
-    /// `store_responses` (`false` keeps no responses and conversations), `store_days` (how long a response is kept; 0 until it is deleted).
+    /// `store_responses` (`false` keeps no responses and conversations), `store_days` (how long a response is kept; 0 until it is deleted), `master_key` (32 bytes in base64,
+    /// which wrap the keys that what is kept is encrypted with), `keys` (`none`, or `required`: requests need a key), `api_key` (a key that is not in the store; where there is
+    /// one, requests need a key), `limit_requests_per_minute`, `limit_tokens_per_minute` and `limit_concurrent` (of keys that have no limits of their own), `response_cache`
+    /// (answers that are kept for the same request to come again; 0 keeps none).
     fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send;
 }
 
@@ -123,4 +128,9 @@ pub trait Ports: Clone + Send + Sync + 'static {
 
     /// Configuration.
     fn settings(&self) -> &Self::Settings;
+
+    /// Whose request it is. The handler itself says it, once it has seen the key; a host leaves this as it is.
+    fn caller(&self) -> &Caller {
+        Caller::nobody()
+    }
 }

@@ -1,15 +1,18 @@
 //! Which path is what, and which methods it takes.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::{
     Body, anthropic, docs,
     endpoints::{Action, ENDPOINTS, Endpoint, GET, Group},
-    llama, models, ollama, openai, openapi,
+    export,
+    keys::{self, Caller},
+    limits, llama, models, ollama, openai, openapi,
     page::{self, Asset},
     ports::Ports,
     socket,
+    watched::Called,
     wire::{ApiError, error::ErrorType, fields::Fields, query, table::quoted},
 };
 
@@ -73,14 +76,33 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
         Ok(Route::Docs(asset)) => docs::get(asset),
         Ok(Route::Socket) => socket::describe(),
         Ok(Route::Api(endpoint, segments)) => {
-            let answer = match Asked::read(endpoint, segments, parts.uri.query()) {
+            let caller = match keys::authenticate(&ports, &parts.headers, endpoint.action.need()).await {
+                Ok(caller) => caller,
+                Err(error) => return endpoint.group.refusal(&error),
+            };
+            let ports = Called::new(ports, caller);
+            let answer = match limits::admit(&ports).await.and_then(|()| Asked::read(endpoint, segments, parts.uri.query())) {
                 Ok(asked) => act(&ports, endpoint.action, asked, body).await,
                 Err(error) => Err(error),
             };
-            answer.unwrap_or_else(|error| endpoint.group.refusal(&error))
+            let mut response = answer.unwrap_or_else(|error| endpoint.group.refusal(&error));
+            tell(ports.caller(), &mut response);
+            response
         }
         Err(Some(methods)) => Group::of(path).refusal(&not_allowed(&parts.method, path, methods)),
         Err(None) => Group::of(path).refusal(&not_found(&parts.method, path)),
+    }
+}
+
+/// What an answer's headers say of whose it is.
+fn tell(caller: &Caller, response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    limits::tell(&caller.used(), headers);
+    if let Some(id) = caller.id().and_then(|id| HeaderValue::from_str(id).ok()) {
+        headers.insert("hearth-log-key", id);
+    }
+    if caller.is_hit() {
+        headers.insert("hearth-cache", HeaderValue::from_static("hit"));
     }
 }
 
@@ -130,6 +152,7 @@ async fn act<P: Ports, B: http_body::Body<Data = Bytes>>(
         Action::AddItems => conversations::add(ports, &id, body).await,
         Action::Item => conversations::item(ports, &id, &asked.segment()).await,
         Action::DeleteItem => conversations::delete_item(ports, &id, &asked.segment()).await,
+        Action::Export => export::get(ports).await,
         Action::Completions => openai::completions::post(ports, body).await,
         Action::Embeddings => openai::embeddings::post(ports, body).await,
         Action::Rerank => llama::rerank(ports, body).await,

@@ -30,7 +30,7 @@ use crate::{
 /// Answers a conversation.
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {
     let MessagesRequest { model, generate, thinking, max_tokens, stream } = MessagesRequest::read(receive::json(ports, body).await?)?;
-    let (model, choices) = generate::open(ports, model.as_deref(), &[generate]).await?;
+    let (model, choices) = generate::open(ports, model.as_deref(), &mut [generate]).await?;
     let head = answer::Head { id: ident::random("msg_"), model, thinking, max_tokens };
     if stream {
         return Ok(respond::stream(respond::EVENTS, frames::body(choices, stream::Writer::new(head))));

@@ -23,6 +23,8 @@ pub(crate) struct Choices<C> {
     running: Vec<Running<C>>,
     /// Which is asked first, so that each gets its turn also where a compute never waits (a synchronous import).
     turn: usize,
+    /// How many are computed at the same time.
+    together: usize,
     /// A chunk that is there already.
     first: Option<(usize, Chunk)>,
 }
@@ -45,10 +47,10 @@ enum Stage<C> {
 }
 
 impl<C: Context> Choices<C> {
-    /// Sequences with their requests. Nothing is computed before it is asked for.
-    pub(super) fn start(sequences: Vec<(C, Tensors)>) -> Self {
+    /// Sequences with their requests, of which at most `together` are computed at the same time. Nothing is computed before it is asked for.
+    pub(super) fn start(sequences: Vec<(C, Tensors)>, together: usize) -> Self {
         let running = sequences.into_iter().map(|(context, request)| Running { stage: Stage::Waiting(context, request), calls: 0 });
-        Self { running: running.collect(), turn: 0, first: None }
+        Self { running: running.collect(), turn: 0, together: together.clamp(1, TOGETHER), first: None }
     }
 
     /// Waits for a chunk, and keeps it for [`Self::next`].
@@ -96,7 +98,7 @@ impl<C: Context> Choices<C> {
         for index in (0..count).map(|offset| (self.turn + offset) % count) {
             let stage = &mut self.running[index].stage;
             *stage = match std::mem::replace(stage, Stage::Ended) {
-                Stage::Waiting(context, request) if begun < TOGETHER => {
+                Stage::Waiting(context, request) if begun < self.together => {
                     begun += 1;
                     Stage::Busy(Box::pin(compute(context, request)))
                 }

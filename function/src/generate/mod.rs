@@ -35,14 +35,21 @@ pub(crate) type Sequence<P> = <<<P as Ports>::Nn as Nn>::Graph as Graph>::Contex
 pub(crate) async fn open<P: Ports>(
     ports: &P,
     model: Option<&str>,
-    requests: &[Generate],
+    requests: &mut [Generate],
 ) -> Result<(String, Choices<Sequence<P>>), ApiError> {
     let (model, graph) = models::load(ports, model).await?;
+    let caller = ports.caller();
+    for request in &mut *requests {
+        request.client = caller.id().map(str::to_owned);
+        request.client_limit = caller.limits().concurrent;
+    }
     let sequences = requests.iter().map(|request| {
         let context = graph.init_execution_context().map_err(|error| nn::api_error(&error))?;
         Ok((context, nn::document(request)?))
     });
-    let mut choices = Choices::start(sequences.collect::<Result<Vec<_>, ApiError>>()?);
+    // A request alone is not to be more than its key's limit: its choices wait for each other.
+    let together = caller.limits().concurrent.map_or(usize::MAX, |limit| limit as usize);
+    let mut choices = Choices::start(sequences.collect::<Result<Vec<_>, ApiError>>()?, together);
     choices.first().await?;
     Ok((model, choices))
 }

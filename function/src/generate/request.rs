@@ -44,6 +44,9 @@ pub struct Generate {
     /// Whose the request is, 1 to 512 bytes: those that wait are served round robin over clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// Sequences of that client that may be in flight, this one among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_limit: Option<u32>,
     /// How tokens are drawn.
     pub sampling: Sampling,
 }
@@ -64,6 +67,7 @@ impl Generate {
             stop: Vec::new(),
             ignore_end: false,
             client: None,
+            client_limit: None,
             sampling: Sampling::default(),
         }
     }

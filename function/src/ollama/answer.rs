@@ -155,7 +155,7 @@ pub(super) async fn answer<P: Ports>(ports: &P, wanted: Wanted, asked: Asked, fo
         let end = End { done_reason: "load", metrics: None };
         return Ok(respond::document(&Document::new(form, &wanted.told(&loaded), Saying::default(), Some(end))));
     };
-    let (loaded, choices) = generate::open(ports, wanted.name.as_deref(), &[generate]).await?;
+    let (loaded, choices) = generate::open(ports, wanted.name.as_deref(), &mut [generate]).await?;
     let model = wanted.told(&loaded);
     if stream {
         return Ok(respond::stream(respond::LINES, frames::body(choices, Writer::new(form, model, thinking))));

@@ -31,7 +31,7 @@ pub(super) struct Wanted {
 /// Reads which model a request asks for.
 pub(super) async fn wanted<P: Ports>(ports: &P, fields: &mut Fields) -> Wanted {
     let said = fields.text("model").filter(|name| !name.is_empty());
-    let served = models::served(ports.settings()).await;
+    let served = models::served(ports).await;
     let name = said.clone().map(|said| match said.strip_suffix(LATEST) {
         Some(plain) if !served.contains(&said) => plain.to_owned(),
         _ => said,

@@ -181,6 +181,12 @@ pub(crate) async fn embed<P: Ports>(ports: &P, model: Option<&str>, input: &[Val
     if truncate {
         question["truncate"] = json!(true);
     }
+    if let Some(id) = ports.caller().id() {
+        question["client"] = json!(id);
+    }
+    if let Some(limit) = ports.caller().limits().concurrent {
+        question["client_limit"] = json!(limit);
+    }
     let (model, mut outputs) = models::ask(ports, model, &question).await?;
     let vectors = outputs.rows("embeddings", input.len())?;
     let Ending { usage, timings } = outputs.json("result")?.ok_or_else(|| internal("The model gave no result."))?;

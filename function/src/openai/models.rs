@@ -39,13 +39,13 @@ impl Model {
 /// `GET /v1/models`. Nothing is asked of the models, as that would load those that are loaded only when they are wanted.
 pub(crate) async fn list<P: Ports>(ports: &P) -> Response<Body> {
     let created = ident::now();
-    let data = models::served(ports.settings()).await.into_iter().map(|name| Model::new(name, created)).collect();
+    let data = models::served(ports).await.into_iter().map(|name| Model::new(name, created)).collect();
     respond::document(&Models { object: "list", data })
 }
 
 /// `GET /v1/models/{id}`, which tells more of the model where it is there to be asked.
 pub(crate) async fn one<P: Ports>(ports: &P, name: String) -> Result<Response<Body>, ApiError> {
-    let served = models::served(ports.settings()).await;
+    let served = models::served(ports).await;
     if !served.contains(&name) {
         return Err(models::not_found(&name, &served));
     }

@@ -383,7 +383,14 @@ static ERROR_DETAIL: Table = Table {
         Field::new("message", Kind::Text, "What is wrong, and what would be right.").required(),
         Field::new(
             "type",
-            Kind::Word(&["invalid_request_error", "unavailable_error", "timeout_error", "server_error"]),
+            Kind::Word(&[
+                "invalid_request_error",
+                "permission_error",
+                "rate_limit_error",
+                "unavailable_error",
+                "timeout_error",
+                "server_error",
+            ]),
             "What kind of fault it is.",
         )
         .required(),

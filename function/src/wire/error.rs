@@ -2,7 +2,7 @@
 
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, RETRY_AFTER},
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 
@@ -14,6 +14,12 @@ pub enum ErrorType {
     /// The request cannot be served as it is.
     #[serde(rename = "invalid_request_error")]
     InvalidRequest,
+    /// The key is good, but not for this.
+    #[serde(rename = "permission_error")]
+    Permission,
+    /// More than the key's limit.
+    #[serde(rename = "rate_limit_error")]
+    RateLimit,
     /// The service cannot answer now; the same request may succeed later.
     #[serde(rename = "unavailable_error")]
     Unavailable,
@@ -102,6 +108,10 @@ impl ApiError {
     /// The answer with a document other than the envelope.
     pub(crate) fn response_with(&self, document: String) -> Response<Body> {
         let mut response = respond::json(self.status, document);
+        if self.status == StatusCode::UNAUTHORIZED {
+            // Basic is taken too, but not asked for: browsers would ask for a name and a password before the page can ask for its key.
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hearth\""));
+        }
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -44,7 +44,7 @@ fn question(document: &Value, name: &str, value: &Value) {
 }
 
 fn embedding(document: &Value, input: &Value) {
-    only(document, &["input", "truncate", "client"]);
+    only(document, &["input", "truncate", "client", "client_limit"]);
     let inputs = input.as_array().expect("an array");
     assert!((1..=2048).contains(&inputs.len()), "{} inputs", inputs.len());
     assert!(inputs.iter().all(|input| input.is_string() || is_tokens(input)), "{document}");
@@ -68,6 +68,7 @@ fn generation(document: &Value) {
             "stop",
             "ignore_end",
             "client",
+            "client_limit",
             "speculation",
             "sampling",
         ],

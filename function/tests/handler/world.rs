@@ -104,7 +104,7 @@ impl World {
             let conversation = id(world.post("/v1/conversations", &json!({"items": [{"role": "user", "content": "Hi"}]})));
             let items = world.get(&format!("/v1/conversations/{conversation}/items")).json();
             let item = items["data"][0]["id"].as_str().expect("an id").to_owned();
-            (world.kept(), [response, conversation, item])
+            (world.store(), [response, conversation, item])
         });
         let world = Self::obliging();
         world.tamper(|kept| kept.clone_from(&KEPT.0));
@@ -153,12 +153,27 @@ impl World {
         *self.0.fates.lock().unwrap() = None;
     }
 
-    /// What is kept.
-    pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
+    /// All that is in the store.
+    pub fn store(&self) -> BTreeMap<String, Vec<u8>> {
         self.0.kept.lock().unwrap().clone()
     }
 
-    /// Changes what is kept behind the handler's back.
+    /// What is kept of responses and conversations, whosever they are.
+    pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
+        self.store().into_iter().filter(|(key, _)| is_said(key)).collect()
+    }
+
+    /// What is counted.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.counts.lock().unwrap().clone()
+    }
+
+    /// Changes each response and conversation that is kept behind the handler's back.
+    pub fn tamper_each(&self, change: impl FnMut(&mut Vec<u8>)) {
+        self.tamper(|kept| kept.iter_mut().filter(|(key, _)| is_said(key)).map(|(_, value)| value).for_each(change));
+    }
+
+    /// Changes the store behind the handler's back.
     pub fn tamper(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) {
         change(&mut self.0.kept.lock().unwrap());
     }
@@ -258,6 +273,12 @@ impl World {
         let request = Request::post(path).body(Frames::whole(request.to_string())).unwrap();
         wait(hearth_function::handle(self.clone(), request))
     }
+}
+
+/// Whether something that is kept is a response or of a conversation: the store's key is that, or ends so with an owner before it.
+fn is_said(key: &str) -> bool {
+    let key = key.strip_prefix("owned/").and_then(|rest| rest.split_once('/')).map_or(key, |(_, key)| key);
+    key.starts_with("response/") || key.starts_with("conversation/")
 }
 
 /// A chat of one message with further fields.

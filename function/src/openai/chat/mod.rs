@@ -25,7 +25,7 @@ pub(crate) use request::TABLE;
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {
     let ChatRequest { model, generate, grammar, n, stream, include_usage, function_call } =
         ChatRequest::read(receive::json(ports, body).await?)?;
-    let opened = generate::open(ports, model.as_deref(), &generate.choices(n)).await;
+    let opened = generate::open(ports, model.as_deref(), &mut generate.choices(n)).await;
     let (model, choices) = opened.map_err(|error| error.rename("grammar", grammar.unwrap_or("grammar")))?;
     let object = if stream { "chat.completion.chunk" } else { "chat.completion" };
     let head = Head::new("chatcmpl-", object, model);

@@ -34,8 +34,8 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     for request in generate.iter().filter(|_| echo) {
         echoes.push(text(ports, model.as_deref(), &request.prompt).await.map_err(renamed)?);
     }
-    let requests: Vec<_> = generate.into_iter().flat_map(|request| request.choices(n)).collect();
-    let (model, choices) = generate::open(ports, model.as_deref(), &requests).await.map_err(renamed)?;
+    let mut requests: Vec<_> = generate.into_iter().flat_map(|request| request.choices(n)).collect();
+    let (model, choices) = generate::open(ports, model.as_deref(), &mut requests).await.map_err(renamed)?;
     let head = Head::new("cmpl-", "text_completion", model);
     if stream {
         let writer = stream::Writer::new(head, choices.count(), n, &echoes, include_usage);

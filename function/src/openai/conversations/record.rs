@@ -62,12 +62,12 @@ impl Conversation {
         Err(ApiError::new(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, message).code("conversation_not_found"))
     }
 
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         format!("conv_{}", self.secret)
     }
 
     /// Unix time in seconds.
-    pub(super) fn created_at(&self) -> u64 {
+    pub(crate) fn created_at(&self) -> u64 {
         self.head.created_at
     }
 
@@ -75,20 +75,27 @@ impl Conversation {
         format!("conversation/{}", self.secret)
     }
 
+    /// The names of all of the caller's, the oldest first.
+    pub(crate) async fn all<P: Ports>(ports: &P) -> Result<Vec<String>, ApiError> {
+        let keys = store::keys(ports, "conversation/").await?;
+        let heads = keys.iter().filter_map(|key| key.strip_prefix("conversation/")).filter(|name| ident::is_secret(name));
+        Ok(heads.map(|secret| format!("conv_{secret}")).collect())
+    }
+
     /// Its notes, which have a key of their own once they were changed.
-    pub(super) async fn metadata<P: Ports>(&self, ports: &P) -> Result<Map<String, Value>, ApiError> {
+    pub(crate) async fn metadata<P: Ports>(&self, ports: &P) -> Result<Map<String, Value>, ApiError> {
         let changed = store::get(ports, &format!("{}/metadata", self.key())).await?;
         Ok(changed.unwrap_or_else(|| self.head.metadata.clone()))
     }
 
     pub(super) async fn set_metadata<P: Ports>(&self, ports: &P, metadata: &Map<String, Value>) -> Result<(), ApiError> {
-        store::set(ports, &format!("{}/metadata", self.key()), None, metadata).await
+        store::set(ports, &format!("{}/metadata", self.key()), None, metadata).await.map(|_| ())
     }
 
     /// Removes it. What is left of it where this breaks off is nobody's, and is swept.
     pub(super) async fn delete<P: Ports>(&self, ports: &P) -> Result<(), ApiError> {
         let within = store::keys(ports, &format!("{}/", self.key())).await?;
-        store::delete(ports, &self.key()).await?;
+        store::delete_for_good(ports, &self.key()).await?;
         for key in within {
             store::delete(ports, &key).await?;
         }
@@ -107,7 +114,7 @@ impl Conversation {
         for key in store::keys(ports, &prefix).await? {
             match key[prefix.len()..].split_once('/') {
                 Some((_, item)) => deleted.push(item.to_owned()),
-                None if ident::is_secret(&key[prefix.len()..]) => additions.push(key),
+                None if ident::is_secret(addition(&key).0) => additions.push(key),
                 None => {}
             }
         }
@@ -141,8 +148,10 @@ impl Conversation {
             return Ok(());
         }
         // What was there before comes before, whatever the clock says.
-        let last = self.keys(ports).await?.0.last().map_or(0, |key| ident::time_of(key.rsplit('/').next().unwrap_or_default()));
-        store::set(ports, &format!("{}/{}", self.key(), ident::secret(last)?), None, &items).await
+        let last = self.keys(ports).await?.0.last().map_or(0, |key| ident::time_of(addition(key).0));
+        // Writing plain structs to memory cannot fail.
+        let bytes = serde_json::to_vec(items).map_or(0, |json| json.len());
+        store::set(ports, &format!("{}/{}-{bytes:x}", self.key(), ident::secret(last)?), None, &items).await.map(|_| ())
     }
 
     /// Removes an item. Returns whether it was there.
@@ -164,6 +173,13 @@ impl Conversation {
     }
 }
 
+/// The name of an addition and how many bytes it had when it was made, which its key says so that nobody needs to read it to know.
+fn addition(key: &str) -> (&str, u64) {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let (secret, bytes) = name.split_once('-').unwrap_or((name, ""));
+    (secret, u64::from_str_radix(bytes, 16).unwrap_or(0))
+}
+
 async fn check_enabled<P: Ports>(ports: &P) -> Result<(), ApiError> {
     if store::enabled(ports).await {
         return Ok(());
@@ -174,7 +190,9 @@ async fn check_enabled<P: Ports>(ports: &P) -> Result<(), ApiError> {
 
 /// 400 where no conversation can take anything more.
 async fn check_all<P: Ports>(ports: &P) -> Result<(), ApiError> {
-    if store::keys(ports, "conversation/").await?.len() < store::MAX_CONVERSATION_KEYS {
+    let keys = store::keys(ports, "conversation/").await?;
+    let bytes: u64 = keys.iter().map(|key| addition(key).1).sum();
+    if keys.len() < store::MAX_CONVERSATION_KEYS && bytes < store::MAX_CONVERSATION_BYTES {
         return Ok(());
     }
     let message = "All conversations together are as many and as long as can be kept here: delete some.";

@@ -91,10 +91,10 @@ async fn open<P: Ports>(ports: &P, request: &ResponseRequest, turn: &Turn) -> Re
     let mut generate = request.generate.clone();
     generate.prompt = Prompt::Messages(messages);
     let model = request.model.as_deref();
-    let mut opened = generate::open(ports, model, std::slice::from_ref(&generate)).await;
+    let mut opened = generate::open(ports, model, std::slice::from_mut(&mut generate)).await;
     if request.truncate && opened.as_ref().is_err_and(|error| error.code == Some("context_length_exceeded")) {
         truncate::shorten(ports, model, &mut generate).await?;
-        opened = generate::open(ports, model, &[generate]).await;
+        opened = generate::open(ports, model, &mut [generate]).await;
     }
     opened.map_err(|error| error.rename("grammar", "text.format").rename("messages", "input"))
 }
@@ -108,7 +108,7 @@ pub(crate) async fn get<P: Ports>(ports: &P, id: &str) -> Result<Http<Body>, Api
 pub(crate) async fn delete<P: Ports>(ports: &P, id: &str) -> Result<Http<Body>, ApiError> {
     find(ports, id).await?;
     if let Some(key) = turn::key(id) {
-        store::delete(ports, &key).await?;
+        store::delete_for_good(ports, &key).await?;
     }
     Ok(respond::document(&json!({"id": id, "object": "response", "deleted": true})))
 }

@@ -26,14 +26,14 @@ pub(crate) const MAX_ITEMS_BYTES: usize = store::MAX_DOCUMENT_BYTES / 4 * 3;
 
 /// A response as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept<R, I> {
-    pub(super) response: R,
+pub(crate) struct Kept<R, I> {
+    pub(crate) response: R,
     /// What it is an answer to, from the beginning of the conversation: a response can be gone on from whatever becomes of those before it.
-    pub(super) items: I,
+    pub(crate) items: I,
 }
 
 /// A response as it is read.
-pub(super) type Read = Kept<Value, Vec<Item>>;
+pub(crate) type Read = Kept<Value, Vec<Item>>;
 
 /// A turn.
 pub(super) struct Turn {
@@ -48,7 +48,7 @@ pub(super) struct Turn {
 }
 
 /// The response of an id, or `None`.
-pub(super) async fn find<P: Ports>(ports: &P, id: &str) -> Result<Option<Read>, ApiError> {
+pub(crate) async fn find<P: Ports>(ports: &P, id: &str) -> Result<Option<Read>, ApiError> {
     match key(id) {
         Some(key) if store::enabled(ports).await => store::get(ports, &key).await,
         _ => Ok(None),
@@ -58,6 +58,12 @@ pub(super) async fn find<P: Ports>(ports: &P, id: &str) -> Result<Option<Read>, 
 /// Where the response of an id is kept, if it can be one.
 pub(super) fn key(id: &str) -> Option<String> {
     id.strip_prefix("resp_").filter(|secret| ident::is_secret(secret)).map(|secret| format!("response/{secret}"))
+}
+
+/// The ids of all of the caller's responses, the oldest first.
+pub(crate) async fn all<P: Ports>(ports: &P) -> Result<Vec<String>, ApiError> {
+    let keys = store::keys(ports, "response/").await?;
+    Ok(keys.iter().filter_map(|key| key.strip_prefix("response/")).map(|secret| format!("resp_{secret}")).collect())
 }
 
 impl Turn {
@@ -91,7 +97,10 @@ impl Turn {
             check_size(&turn.items, "input")?;
             store::sweep(ports, &turn.secret).await;
             // That nothing can be kept is better known before the model has computed for nothing.
+            store::check(ports).await?;
             store::get::<P, Value>(ports, &turn.key()).await?;
+            // What is kept is deleted when its owner says so, and a cache would not know of it.
+            ports.caller().leave_cache();
         }
         Ok((turn, names))
     }
@@ -126,7 +135,11 @@ impl Turn {
             }
         }
         if let Some(expires) = self.keep {
-            store::set(ports, &self.key(), expires, &Kept { response: &response, items: &self.items }).await?;
+            let bytes = store::set(ports, &self.key(), expires, &Kept { response: &response, items: &self.items }).await?;
+            if let Err(error) = store::note_size(ports, &self.secret, bytes).await {
+                let _ = store::delete(ports, &self.key()).await;
+                return Err(error);
+            }
         }
         if let Some(conversation) = &self.conversation {
             let said: Vec<_> = self.items[self.sent..].iter().chain(&response.output).cloned().collect();
