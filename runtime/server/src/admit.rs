@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Handler, Options, RequestBody, body::ServedBody, refuse, socket};
+use crate::{Handler, Options, Peer, RequestBody, body::ServedBody, limits::Rates, refuse, socket};
 
 /// What all connections of a server share.
 pub(crate) struct Shared<H> {
@@ -25,6 +25,20 @@ pub(crate) struct Shared<H> {
     pub(crate) requests: Arc<Semaphore>,
     /// WebSockets that may be open.
     pub(crate) sockets: Arc<Semaphore>,
+    /// Requests a second of each client.
+    pub(crate) rates: Rates,
+}
+
+impl<H> Shared<H> {
+    pub(crate) fn new(handler: Arc<H>, options: Options) -> Self {
+        Self {
+            handler,
+            requests: Arc::new(Semaphore::new(options.requests)),
+            sockets: Arc::new(Semaphore::new(options.sockets)),
+            rates: Rates::new(options.rate_per_address),
+            options,
+        }
+    }
 }
 
 /// What a request holds until its response has ended.
@@ -71,6 +85,15 @@ pub(crate) async fn answer<H: Handler>(
     request: Request<RequestBody>,
 ) -> Result<Response<ServedBody<H::Body>>, Infallible> {
     let busy = activity.begin();
+    if let Some(Peer(client)) = request.extensions().get()
+        && let Err(wait) = shared.rates.take(client.ip())
+    {
+        tracing::debug!(%client, limit = shared.options.rate_per_address, "refused a request: its address sends more a second than the limit");
+        return Ok(refuse::rate(shared.options.rate_per_address, wait));
+    }
+    if request.body().size_hint().lower() > shared.options.body_bytes {
+        return Ok(refuse::large(shared.options.body_bytes));
+    }
     let permit = if shared.options.unlimited.contains(&request.uri().path()) {
         None
     } else {

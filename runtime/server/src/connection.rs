@@ -1,24 +1,35 @@
-//! One connection: HTTP/1.1 or HTTP/2 as the client opens it, its timeouts, and the streams that end with it.
+//! One connection: TLS where it is asked for, HTTP/1.1 or HTTP/2 as the client opens it, its timeouts, and the streams that end with it.
 
 use std::{
+    convert::Infallible,
     future::Future,
     net::SocketAddr,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use http::header::STRICT_TRANSPORT_SECURITY;
 use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::sleep_until};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep_until, timeout},
+};
+use tokio_util::either::Either;
 
 use crate::{
-    Handler, Peer,
+    Handler, Options, Peer, RequestBody, Secure,
     admit::{Activity, Shared, answer},
+    limits::{self, Owed, Paced, Place, Watched},
+    refuse,
     socket::{self, Link, Tasks},
+    tls::{self, Stream},
 };
 
 /// Streams of one HTTP/2 connection at once.
@@ -27,21 +38,62 @@ const STREAMS: u32 = 128;
 const PING: Duration = Duration::from_secs(20);
 /// How long a client may take to close a connection that idled.
 const CLOSING: Duration = Duration::from_secs(1);
+/// As long, where the place is another's already.
+const LEAVING: Duration = Duration::from_millis(250);
+/// How long a client that is refused may take for a handshake.
+const REFUSING: Duration = Duration::from_secs(1);
 
-/// Serves `socket` until the client goes, it idles too long, or `drain` turns true and its last response has ended; then, what became WebSockets until these end.
-pub(crate) async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared<H>>, drain: watch::Receiver<bool>) {
+/// Serves `socket` until the client goes, it idles too long or its place is needed, or `drain` turns true and its last response has ended; then, what became WebSockets
+/// until these end.
+pub(crate) async fn run<H: Handler>(
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    activity: Arc<Activity>,
+    shared: Arc<Shared<H>>,
+    drain: watch::Receiver<bool>,
+) {
     // A token is a few bytes and must leave at once, not wait for the acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
-    let link = Arc::new(Link { shared, activity: Activity::new(), drain: drain.clone(), tasks: Tasks::default() });
-    serve(socket, peer, &link, drain).await;
-    link.tasks.ended().await;
+    let link = Arc::new(Link { shared, activity, drain: drain.clone(), tasks: Tasks::default() });
+    let mut draining = drain.clone();
+    let stream = tokio::select! {
+        opened = timeout(link.shared.options.header_timeout, open(socket, &link.shared.options, false)) => opened.ok().flatten(),
+        () = place.evicted.asked() => None,
+        _ = draining.wait_for(|drain| *drain) => None,
+    };
+    if let Some(stream) = stream {
+        serve(stream, peer, &place, &link, drain).await;
+        link.tasks.ended().await;
+    }
 }
 
-async fn serve<H: Handler>(socket: TcpStream, peer: SocketAddr, link: &Arc<Link<H>>, mut drain: watch::Receiver<bool>) {
+/// Tells a client that there is no place for its connection.
+pub(crate) async fn refuse(socket: TcpStream, options: &Options) {
+    if let Ok(Some(stream)) = timeout(REFUSING, open(socket, options, true)).await {
+        refuse::connection(stream).await;
+    }
+}
+
+/// The stream that HTTP is spoken over; `None` where the client does not get that far.
+async fn open(socket: TcpStream, options: &Options, refusing: bool) -> Option<Stream> {
+    let watch = |socket| Watched::new(socket, options.write_timeout);
+    match &options.tls {
+        Some(tls) => tls.accept(socket, refusing, watch).await,
+        None => Some(Either::Left(watch(socket))),
+    }
+}
+
+async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link: &Arc<Link<H>>, mut drain: watch::Receiver<bool>) {
     let (options, activity) = (&link.shared.options, &link.activity);
-    let streams = Streams::default();
+    let streams = Streams { set: Arc::default(), limit: options.write_timeout };
     let mut builder = Builder::new(streams.clone());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(options.header_bytes.max(8192));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(options.header_bytes.max(8192))
+        .max_headers(options.headers);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -49,17 +101,32 @@ async fn serve<H: Handler>(socket: TcpStream, peer: SocketAddr, link: &Arc<Link<
         .max_concurrent_streams(STREAMS)
         .enable_connect_protocol()
         .max_header_list_size(u32::try_from(options.header_bytes).unwrap_or(u32::MAX));
+    let encrypted = matches!(stream, Either::Right(_));
     let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        let (client, said) = limits::client(peer, request.headers(), &options.trusted_proxies);
+        let secure = said.unwrap_or(Secure(encrypted));
+        request.extensions_mut().insert(Peer(client));
+        request.extensions_mut().insert(secure);
+        let only_tls = secure.0 && options.tls.as_ref().is_none_or(tls::Tls::is_trusted) && tls::hsts::applies(&request);
         let link = Arc::clone(link);
         async move {
-            if socket::asks(&request) {
-                return socket::open(link, request).await;
+            let options = &link.shared.options;
+            let answered = if request.headers().len() > options.headers {
+                Ok(refuse::headers(options.headers))
+            } else if socket::asks(&request) {
+                socket::open(Arc::clone(&link), request).await
+            } else {
+                let request = request.map(|body| RequestBody::incoming(body, options));
+                answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request).await
+            };
+            let Ok(mut response) = answered;
+            if only_tls {
+                response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(tls::hsts::VALUE);
             }
-            answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request.map(Into::into)).await
+            Ok::<_, Infallible>(response.map(Owed::new))
         }
     });
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(socket), service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut idle = pin!(idles(activity, options.idle));
     let (mut draining, mut closing) = (false, false);
     let ended = loop {
@@ -69,6 +136,13 @@ async fn serve<H: Handler>(socket: TcpStream, peer: SocketAddr, link: &Arc<Link<
             _ = drain.wait_for(|drain| *drain), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
+            }
+            () = place.evicted.asked(), if !closing => {
+                tracing::debug!(%peer, "closing a connection without requests: its place is needed");
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+                let idled = activity.idle_since().map_or(Duration::ZERO, |since| since.elapsed());
+                idle.set(idles(activity, idled + LEAVING));
             }
             () = idle.as_mut() => {
                 if closing {
@@ -99,9 +173,13 @@ async fn idles(activity: &Activity, limit: Duration) {
     }
 }
 
-/// Runs the streams of one HTTP/2 connection, and stops those that are left when the connection has gone: on the runtime's own executor they would outlive it.
-#[derive(Clone, Default)]
-struct Streams(Arc<Mutex<JoinSet<()>>>);
+/// Runs the streams of one HTTP/2 connection, ends those whose clients do not take their answers, and stops those that are left when the connection has gone: on the
+/// runtime's own executor they would outlive it.
+#[derive(Clone)]
+struct Streams {
+    set: Arc<Mutex<JoinSet<()>>>,
+    limit: Duration,
+}
 
 impl<F> Executor<F> for Streams
 where
@@ -109,11 +187,8 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         while set.try_join_next().is_some() {}
-        let stream: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            stream.await;
-        });
-        set.spawn(stream);
+        set.spawn(Paced::new(stream, self.limit));
     }
 }

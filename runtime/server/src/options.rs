@@ -1,12 +1,20 @@
 //! The bounds that a server keeps.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
+
+use crate::{Network, Tls};
 
 /// Bounds on what clients may hold. All have working defaults: `Options { drain: …, ..Options::default() }`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
-    /// Connections open at once; further ones get a 503 and are closed.
+    /// Connections open at once. A further one takes the place of the one that has idled longest, and gets a 503 where all are busy.
     pub connections: usize,
+    /// Connections of one address (of IPv6: of one /64) open at once, in the same way; 0 is no limit. Trusted proxies have none.
+    pub connections_per_address: usize,
+    /// Requests a second of one address (of IPv6: of one /64), each turn on a WebSocket counted as one; further ones get a 429. 0 is no limit.
+    pub rate_per_address: u32,
+    /// Proxies whose word is taken for where a request comes from (`x-forwarded-for`, `x-forwarded-proto`).
+    pub trusted_proxies: Vec<Network>,
     /// Requests being answered at once, each from its head to the end of its response's body.
     pub requests: usize,
     /// How long a request waits for its turn when `requests` others are being answered, before it gets a 503.
@@ -15,6 +23,14 @@ pub struct Options {
     pub header_timeout: Duration,
     /// The largest head of a request, in bytes (at least 8 KiB); larger ones get a 431.
     pub header_bytes: usize,
+    /// Header fields of a request; more get a 431.
+    pub headers: usize,
+    /// The largest body of a request, in bytes; larger ones get a 413, or end in an error where the client did not announce them. What a handler takes may be less.
+    pub body_bytes: u64,
+    /// How long a client may keep a handler waiting for a request's body. Each kibibyte that comes earns a second back, so that slow networks are no matter.
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it, in the same way.
+    pub write_timeout: Duration,
     /// How long a connection may stay without any request in flight; the bound for HTTP/2 and for a client that connects and stays silent.
     pub idle: Duration,
     /// WebSockets open at once, of the connections; further ones get a 503.
@@ -25,22 +41,39 @@ pub struct Options {
     pub drain: Duration,
     /// Paths that are answered even when `requests` others are: a probe must not fail because the house is full.
     pub unlimited: &'static [&'static str],
+    /// TLS on all connections; without it, plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_per_address: 512,
+            rate_per_address: 1000,
+            trusted_proxies: Vec::new(),
             requests: 512,
             wait: Duration::from_secs(2),
             header_timeout: Duration::from_secs(30),
             header_bytes: 64 * 1024,
+            headers: 100,
+            body_bytes: 32 << 20,
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             sockets: 512,
             socket: SocketOptions::default(),
             drain: Duration::from_secs(30),
             unlimited: &["/health", "/v1/health"],
+            tls: None,
         }
+    }
+}
+
+impl Options {
+    /// Whether an address is that of a trusted proxy.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 }
 

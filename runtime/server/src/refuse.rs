@@ -1,4 +1,4 @@
-//! Answers that are the server's own: full, or broken inside. Their bodies have the shape that OpenAI's clients read.
+//! Answers that are the server's own: full, beyond a limit, or broken inside. Their bodies have the shape that OpenAI's clients read.
 
 use http::{
     HeaderValue, Response, StatusCode,
@@ -6,8 +6,7 @@ use http::{
 };
 use std::time::Duration;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 
@@ -36,6 +35,27 @@ pub(crate) fn busy<B>() -> Response<ServedBody<B>> {
     response
 }
 
+/// 429: an address sends more requests a second than it may.
+pub(crate) fn rate<B>(limit: u32, wait: Duration) -> Response<ServedBody<B>> {
+    let text = format!("Your address has sent more than {limit} requests a second, the most that this server takes; send them more slowly");
+    let mut response = respond(StatusCode::TOO_MANY_REQUESTS, envelope(&text, "rate_limit_error", "rate_limit_exceeded"));
+    let seconds = (wait.as_millis().div_ceil(1000) as u64).max(1);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// 413: a body that is larger than any that is taken.
+pub(crate) fn large<B>(limit: u64) -> Response<ServedBody<B>> {
+    let text = format!("The request's body has more than {limit} bytes, the most that this server takes");
+    respond(StatusCode::PAYLOAD_TOO_LARGE, envelope(&text, "invalid_request_error", "request_too_large"))
+}
+
+/// 431: more header fields than any client needs.
+pub(crate) fn headers<B>(limit: usize) -> Response<ServedBody<B>> {
+    let text = format!("The request has more than {limit} header fields, the most that this server takes");
+    respond(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, envelope(&text, "invalid_request_error", "too_many_headers"))
+}
+
 /// 500: the handler panicked.
 pub(crate) fn broken<B>() -> Response<ServedBody<B>> {
     let text = "The request failed inside the server; its log says why";
@@ -61,11 +81,22 @@ pub(crate) fn sockets<B>() -> Response<ServedBody<B>> {
     response
 }
 
-/// Tells a connection over the limit why it is closed. What the client had already sent is read, for closing over unread bytes would destroy the answer on its way.
-pub(crate) async fn connection(mut socket: TcpStream) {
+/// Tells a connection over the limit why it is closed.
+pub(crate) async fn connection(socket: impl AsyncRead + AsyncWrite + Unpin) {
     let body = envelope("The server has as many connections as it takes; try again in a moment", "unavailable_error", "server_busy");
-    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n";
-    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    tell(socket, "503 Service Unavailable\r\nretry-after: 1", &body).await;
+}
+
+/// Tells a client that sends plain HTTP where TLS is spoken.
+pub(crate) async fn plain(socket: impl AsyncRead + AsyncWrite + Unpin) {
+    let body = envelope("This port speaks TLS: use https:// in place of http://", "invalid_request_error", "tls_required");
+    tell(socket, "400 Bad Request", &body).await;
+}
+
+/// Answers in HTTP/1.1 and closes. What the client had already sent is read, for closing over unread bytes would destroy the answer on its way.
+async fn tell(mut socket: impl AsyncRead + AsyncWrite + Unpin, status: &str, body: &str) {
+    let answer =
+        format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let _ = timeout(PATIENCE, async {
         socket.write_all(answer.as_bytes()).await?;
         socket.shutdown().await?;

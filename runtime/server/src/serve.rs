@@ -9,7 +9,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Handler, Options, admit::Shared, connection, refuse};
+use crate::{
+    Handler, Options,
+    admit::{Activity, Shared},
+    connection,
+    limits::Places,
+};
 
 /// Connections over the limit that are told so at once; beyond this many they are only closed.
 const REFUSALS: usize = 64;
@@ -36,9 +41,12 @@ pub async fn serve<H: Handler>(
     shutdown: impl Future<Output = ()>,
     options: Options,
 ) -> Result<(), ServeError> {
-    let (connections, refusals) = (Arc::new(Semaphore::new(options.connections)), Arc::new(Semaphore::new(REFUSALS)));
-    let (requests, sockets) = (Arc::new(Semaphore::new(options.requests)), Arc::new(Semaphore::new(options.sockets)));
-    let shared = Arc::new(Shared { handler, requests, sockets, options });
+    let (places, refusals) = (Places::new(options.connections, options.connections_per_address), Arc::new(Semaphore::new(REFUSALS)));
+    let mut upkeep = JoinSet::new();
+    if let Some(tls) = options.tls.clone() {
+        upkeep.spawn(async move { tls.keep().await });
+    }
+    let shared = Arc::new(Shared::new(handler, options));
     let (drain, draining) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -66,16 +74,17 @@ pub async fn serve<H: Handler>(
             }
         };
         failures = 0;
-        if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
-            let connection = connection::run(socket, peer, Arc::clone(&shared), draining.clone());
-            tasks.spawn(async move {
-                connection.await;
-                drop(permit);
-            });
+        let activity = Activity::new();
+        // The connections of a proxy are those of its many clients.
+        let address = (!shared.options.trusts(peer.ip())).then_some(peer.ip());
+        if let Some(place) = places.take(address, &activity) {
+            tasks.spawn(connection::run(socket, peer, place, activity, Arc::clone(&shared), draining.clone()));
         } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-            tracing::warn!(%peer, limit = shared.options.connections, "refused a connection: as many as the limit are open");
+            let Options { connections, connections_per_address, .. } = shared.options;
+            tracing::warn!(%peer, connections, connections_per_address, "refused a connection: as many as the limits are open and busy");
+            let shared = Arc::clone(&shared);
             tasks.spawn(async move {
-                refuse::connection(socket).await;
+                connection::refuse(socket, &shared.options).await;
                 drop(permit);
             });
         }
