@@ -1,4 +1,4 @@
-//! The handler as a WASI 0.3 component: its ports over the imports `wasi:nn` and Spin's variables and key-value. The only file that knows it is wasm.
+//! The handler as a WASI 0.3 component: its ports over the imports `wasi:nn`, `wasi:keyvalue` and Spin's variables and key-value. The only file that knows it is wasm.
 
 // The bindings that the macros generate are full of it, by their nature.
 #![allow(unsafe_code)]
@@ -26,6 +26,18 @@ mod ml {
 
 use ml::wasi::nn::{errors, graph, inference, tensor};
 
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+mod kv {
+    spin_sdk::wit_bindgen::generate!({
+        path: "../wit/spin",
+        world: "keyvalue",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+use kv::wasi::keyvalue::{atomics, store as buckets};
+
 #[http_service]
 async fn serve(request: Request) -> impl IntoResponse {
     crate::handle(Wasi, request).await
@@ -38,6 +50,7 @@ struct Wasi;
 impl Ports for Wasi {
     type Nn = Self;
     type KeyValue = Self;
+    type Counters = Self;
     type Settings = Self;
 
     fn nn(&self) -> &Self {
@@ -48,13 +61,18 @@ impl Ports for Wasi {
         self
     }
 
+    fn counters(&self) -> &Self {
+        self
+    }
+
     fn settings(&self) -> &Self {
         self
     }
 }
 
-/// The store that spin.toml grants.
+/// The store of what outlives the process, and that of counts: spin.toml grants them.
 const STORE: &str = "default";
+const COUNTERS: &str = "counters";
 
 impl ports::KeyValue for Wasi {
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, KeyValueError>> + Send {
@@ -90,14 +108,36 @@ async fn open() -> Result<Store, KeyValueError> {
 
 fn failed(error: Error) -> KeyValueError {
     let message = match error {
-        Error::AccessDenied => {
-            format!("the component may not open the store '{STORE}': add key_value_stores = [\"{STORE}\"] to it in spin.toml")
-        }
-        Error::NoSuchStore => format!("the host has no store '{STORE}'"),
+        Error::AccessDenied => denied(STORE),
+        Error::NoSuchStore => missing(STORE),
         Error::StoreTableFull => "too many stores are open at the same time".to_owned(),
         Error::Other(reason) => reason,
     };
     KeyValueError { message }
+}
+
+impl ports::Counters for Wasi {
+    async fn add(&self, key: &str, amount: u64) -> Result<u64, KeyValueError> {
+        let failed = |error: buckets::Error| {
+            let message = match error {
+                buckets::Error::AccessDenied => denied(COUNTERS),
+                buckets::Error::NoSuchStore => missing(COUNTERS),
+                buckets::Error::Other(reason) => reason,
+            };
+            KeyValueError { message }
+        };
+        let bucket = buckets::open(COUNTERS).map_err(failed)?;
+        let total = atomics::increment(&bucket, key, i64::try_from(amount).unwrap_or(i64::MAX)).map_err(failed)?;
+        Ok(u64::try_from(total).unwrap_or(0))
+    }
+}
+
+fn denied(store: &str) -> String {
+    format!("the component may not open the store '{store}': add \"{store}\" to its key_value_stores in spin.toml")
+}
+
+fn missing(store: &str) -> String {
+    format!("the host has no store '{store}'")
 }
 
 impl ports::Settings for Wasi {

@@ -8,7 +8,7 @@ use hearth_function::{
     ports::{self, KeyValueError, NnError, Tensor, TensorType},
 };
 use hearth_server::RequestBody;
-use hearth_store::{Namespace, StoreError};
+use hearth_store::{COUNTERS, DEFAULT, Namespace, Store, StoreError};
 use http::{Request, Response};
 
 /// All ports of a server.
@@ -19,20 +19,24 @@ pub(crate) struct Ports(Arc<Inner>);
 struct Inner {
     nn: Nn,
     key_value: KeyValue,
+    counters: Counters,
     settings: Settings,
 }
 
 impl Ports {
-    /// Serves the models of these names, the first as the default. Without a store nothing is kept.
-    pub(crate) fn new(engine: Engine, models: &[String], store: Option<Namespace>, store_days: u64) -> Self {
+    /// Serves the models of these names, the first as the default. Without a store nothing is kept, and counts are this process's.
+    pub(crate) fn new(engine: Engine, models: &[String], store: Option<Store>, store_days: u64) -> Result<Self, StoreError> {
         let settings = Settings { models: models.join(","), store_responses: store.is_some(), store_days };
-        Self(Arc::new(Inner { nn: Nn(engine), key_value: KeyValue(store), settings }))
+        let key_value = KeyValue(store.as_ref().map(|store| store.namespace(DEFAULT)).transpose()?);
+        let counters = Counters(store.unwrap_or_else(Store::in_memory).namespace(COUNTERS)?);
+        Ok(Self(Arc::new(Inner { nn: Nn(engine), key_value, counters, settings })))
     }
 }
 
 impl ports::Ports for Ports {
     type Nn = Nn;
     type KeyValue = KeyValue;
+    type Counters = Counters;
     type Settings = Settings;
 
     fn nn(&self) -> &Nn {
@@ -41,6 +45,10 @@ impl ports::Ports for Ports {
 
     fn key_value(&self) -> &KeyValue {
         &self.0.key_value
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     fn settings(&self) -> &Settings {
@@ -77,7 +85,22 @@ impl ports::Settings for Settings {
     }
 }
 
-/// The store, which blocks: each operation is done on a thread for that.
+/// An operation of the store: on a thread that may block, where it does.
+async fn operate<T: Send + 'static>(
+    namespace: &Namespace,
+    operation: impl FnOnce(&Namespace) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, KeyValueError> {
+    let done = if namespace.blocks() {
+        let namespace = namespace.clone();
+        let done = tokio::task::spawn_blocking(move || operation(&namespace)).await;
+        done.map_err(|error| KeyValueError { message: error.to_string() })?
+    } else {
+        operation(namespace)
+    };
+    done.map_err(|error| KeyValueError { message: error.to_string() })
+}
+
+/// What is kept, unless nothing is.
 #[derive(Debug)]
 pub(crate) struct KeyValue(Option<Namespace>);
 
@@ -86,10 +109,10 @@ impl KeyValue {
         &self,
         operation: impl FnOnce(&Namespace) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, KeyValueError> {
-        let failed = |message: String| KeyValueError { message };
-        let namespace = self.0.clone().ok_or_else(|| failed("the server was started with --no-store".to_owned()))?;
-        let done = tokio::task::spawn_blocking(move || operation(&namespace)).await;
-        done.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+        match &self.0 {
+            Some(namespace) => operate(namespace, operation).await,
+            None => Err(KeyValueError { message: "the server was started with --no-store".to_owned() }),
+        }
     }
 }
 
@@ -112,6 +135,18 @@ impl ports::KeyValue for KeyValue {
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, KeyValueError> {
         let prefix = prefix.to_owned();
         self.operate(move |space| space.keys_with(&prefix)).await
+    }
+}
+
+/// Counts of limits.
+#[derive(Debug)]
+pub(crate) struct Counters(Namespace);
+
+impl ports::Counters for Counters {
+    async fn add(&self, key: &str, amount: u64) -> Result<u64, KeyValueError> {
+        let (key, amount) = (key.to_owned(), i64::try_from(amount).unwrap_or(i64::MAX));
+        let total = operate(&self.0, move |space| space.increment(&key, amount)).await?;
+        Ok(u64::try_from(total).unwrap_or(0))
     }
 }
 

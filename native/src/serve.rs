@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use hearth_engine::Engine;
 use hearth_server::{Options, SocketOptions, bind, shutdown_signal};
-use hearth_store::{Namespace, Store};
+use hearth_store::Store;
 
 use crate::{
     cli::{ServeArgs, state_dir},
@@ -46,7 +46,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
     }
     let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
-    let handler = Arc::new(Handler(Ports::new(engine.clone(), &names, store, args.store_days)));
+    let handler = Arc::new(Handler(Ports::new(engine.clone(), &names, store, args.store_days)?));
     // Every chat that may run or wait has its request, and some are left for lists and pages.
     let requests = args.sequences.saturating_add(args.queue).saturating_add(64);
     let options = Options {
@@ -69,14 +69,14 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// What outlives the server. A folder that cannot be written is an error at the start, and not one of each request.
-fn open_store(args: &ServeArgs) -> anyhow::Result<Option<Namespace>> {
+fn open_store(args: &ServeArgs) -> anyhow::Result<Option<Store>> {
     if args.no_store {
         return Ok(None);
     }
     // The file's name and the store's are the plugin's, so that the two shapes can take over from each other.
     let path = state_dir(args.state_dir.clone())?.join("key-value.redb");
     let store = Store::open(path).context("responses and conversations cannot be kept (--state-dir says where, --no-store keeps none)")?;
-    Ok(Some(store.namespace("default")?))
+    Ok(Some(store))
 }
 
 /// Says that all is ready; fails when one of the first `at_start` models does not load, for a service that can never answer should not look like one.

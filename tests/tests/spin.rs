@@ -44,7 +44,7 @@ fn lock(component: &Path) -> Value {
         "triggers": [{"id": "chat-nn-http-trigger", "trigger_type": "nn-http", "trigger_config": {"component": "chat", "route": "/..."}}],
         "components": [{
             "id": "chat",
-            "metadata": {"build": {"command": "cargo xtask component"}, "key_value_stores": ["default"]},
+            "metadata": {"build": {"command": "cargo xtask component"}, "key_value_stores": ["default", "counters"]},
             "source": {"content_type": "application/wasm", "source": format!("file://{}", component.display())},
             "config": {"models": "{{ models }}", "store_days": "{{ store_days }}", "store_responses": "{{ store_responses }}"}
         }]

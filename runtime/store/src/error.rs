@@ -41,6 +41,18 @@ pub enum StoreError {
     /// More keys than one listing returns.
     #[error("store '{0}' has more than {KEYS_MAX} keys, the most that one listing returns")]
     Keys(String),
+    /// A key to add to holds something else than a number.
+    #[error("the value of key '{0}' is no whole number to add to")]
+    Number(String),
+    /// A sum is out of range.
+    #[error("the number of key '{0}' would leave the range of 64 bits")]
+    Overflow(String),
+    /// A store in memory has no room.
+    #[error("the store in memory holds {records} records, the most that it may: delete some, or use one on a disk")]
+    Full {
+        /// How many.
+        records: usize,
+    },
     /// Reading or writing failed.
     #[error("the store failed: {0}")]
     Storage(#[source] Box<redb::Error>),

@@ -1,15 +1,16 @@
-//! Key-value over an embedded database: labelled namespaces in one file, every write durable before it is acknowledged.
+//! Key-value in labelled namespaces: over an embedded database in one file, where every write is durable before it is acknowledged, or in memory.
 //!
-//! Used by `hearth-host` (Spin's key-value for guests) and the native binary. Knows no HTTP. All calls block: an async caller moves them to a thread for that.
+//! Used by `hearth-host` (key-value for guests) and the native binary. Knows no HTTP. All calls may block: an async caller moves them to a thread for that, where
+//! [`Namespace::blocks`] says so.
 
 mod error;
+mod file;
+mod memory;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, backends::FileBackend};
+use file::File;
+use memory::Memory;
 
 pub use error::StoreError;
 
@@ -22,18 +23,37 @@ pub const VALUE_MAX: usize = 8 << 20;
 /// Keys that [`Namespace::keys`] returns at most.
 pub const KEYS_MAX: usize = 100_000;
 
-/// `(label, key)` to value. One table for all labels, so that a label costs nothing until it holds a key.
-const RECORDS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("records");
+/// The label of what is durable.
+pub const DEFAULT: &str = "default";
+/// The label of counts. They are kept for [`COUNTERS_LIFE`] from their first use, and by no embedded store longer than by the process.
+pub const COUNTERS: &str = "counters";
+/// How long a count is kept.
+pub const COUNTERS_LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// An open store. Clones share it; the file is released when the last is dropped.
+/// An open store. Clones share it; it is released when the last is dropped.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Database>);
+pub struct Store {
+    records: Arc<dyn Backend>,
+    counters: Arc<dyn Backend>,
+}
 
 /// The keys under one label.
 #[derive(Debug, Clone)]
 pub struct Namespace {
-    store: Store,
+    backend: Arc<dyn Backend>,
     label: Arc<str>,
+}
+
+/// Where records are. Keys, labels and values that come here are within their bounds.
+trait Backend: std::fmt::Debug + Send + Sync {
+    fn get(&self, label: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    fn exists(&self, label: &str, key: &str) -> Result<bool, StoreError>;
+    fn set(&self, label: &str, key: &str, value: &[u8]) -> Result<(), StoreError>;
+    fn delete(&self, label: &str, key: &str) -> Result<(), StoreError>;
+    fn increment(&self, label: &str, key: &str, delta: i64) -> Result<i64, StoreError>;
+    fn replace(&self, label: &str, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool, StoreError>;
+    fn keys(&self, label: &str, prefix: &str) -> Result<Vec<String>, StoreError>;
+    fn blocks(&self) -> bool;
 }
 
 impl Store {
@@ -42,38 +62,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::InUse`], [`StoreError::Damaged`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let path = path.into();
-        let open = |reason: std::io::Error| StoreError::Open { path: path.clone(), reason: reason.to_string() };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            private_folder(folder).map_err(open)?;
-        }
-        let file = private_file(&path).map_err(open)?;
-        let database = FileBackend::new(file).and_then(|file| Database::builder().create_with_backend(file));
-        let database = database.map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.clone() },
-            DatabaseError::Storage(StorageError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => open(error),
-            error => StoreError::Damaged { path: path.clone(), reason: error.to_string() },
-        })?;
-        Self::prepare(database)
+        Ok(Self { records: Arc::new(File::open(path.into())?), counters: counters() })
     }
 
     /// A store that is gone with the process.
-    ///
-    /// # Errors
-    /// [`StoreError::Storage`]
-    pub fn in_memory() -> Result<Self, StoreError> {
-        let database = Database::builder()
-            .create_with_backend(redb::backends::InMemoryBackend::new())
-            .map_err(|error| StoreError::Storage(Box::new(error.into())))?;
-        Self::prepare(database)
-    }
-
-    /// Makes the table, so that reading needs not care whether anything was written yet.
-    fn prepare(database: Database) -> Result<Self, StoreError> {
-        let transaction = database.begin_write()?;
-        transaction.open_table(RECORDS)?;
-        transaction.commit()?;
-        Ok(Self(Arc::new(database)))
+    pub fn in_memory() -> Self {
+        Self { records: Arc::new(Memory::new(None)), counters: counters() }
     }
 
     /// The keys under `label`.
@@ -84,8 +78,13 @@ impl Store {
         if label.is_empty() || label.len() > LABEL_MAX {
             return Err(StoreError::Label(label.len()));
         }
-        Ok(Namespace { store: self.clone(), label: label.into() })
+        let backend = if label == COUNTERS { &self.counters } else { &self.records };
+        Ok(Namespace { backend: backend.clone(), label: label.into() })
     }
+}
+
+fn counters() -> Arc<dyn Backend> {
+    Arc::new(Memory::new(Some(COUNTERS_LIFE)))
 }
 
 impl Namespace {
@@ -95,35 +94,7 @@ impl Namespace {
     /// [`StoreError::Key`], [`StoreError::Storage`].
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         check_key(key)?;
-        let table = self.store.0.begin_read()?.open_table(RECORDS)?;
-        Ok(table.get((&*self.label, key))?.map(|value| value.value().to_vec()))
-    }
-
-    /// Sets `key`, whatever it was before. Durable when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Value`], [`StoreError::Storage`].
-    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        check_key(key)?;
-        if value.len() > VALUE_MAX {
-            return Err(StoreError::Value(value.len()));
-        }
-        let transaction = self.store.0.begin_write()?;
-        transaction.open_table(RECORDS)?.insert((&*self.label, key), value)?;
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Removes `key`; it need not exist. Durable when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Storage`].
-    pub fn delete(&self, key: &str) -> Result<(), StoreError> {
-        check_key(key)?;
-        let transaction = self.store.0.begin_write()?;
-        transaction.open_table(RECORDS)?.remove((&*self.label, key))?;
-        transaction.commit()?;
-        Ok(())
+        self.backend.get(&self.label, key)
     }
 
     /// Whether `key` exists.
@@ -132,8 +103,54 @@ impl Namespace {
     /// [`StoreError::Key`], [`StoreError::Storage`].
     pub fn exists(&self, key: &str) -> Result<bool, StoreError> {
         check_key(key)?;
-        let table = self.store.0.begin_read()?.open_table(RECORDS)?;
-        Ok(table.get((&*self.label, key))?.is_some())
+        self.backend.exists(&self.label, key)
+    }
+
+    /// Sets `key`, whatever it was before. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`], [`StoreError::Value`], [`StoreError::Storage`].
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        check_key(key)?;
+        check_value(value)?;
+        self.backend.set(&self.label, key, value)
+    }
+
+    /// Removes `key`; it need not exist. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`], [`StoreError::Storage`].
+    pub fn delete(&self, key: &str) -> Result<(), StoreError> {
+        check_key(key)?;
+        self.backend.delete(&self.label, key)
+    }
+
+    /// Adds `delta` to the number under `key`, 0 where there is none, and returns the total, in one step for all who use the store. A number is kept as decimal text. Durable
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`], [`StoreError::Number`] where another value is there, [`StoreError::Overflow`], [`StoreError::Storage`].
+    pub fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError> {
+        check_key(key)?;
+        self.backend.increment(&self.label, key, delta)
+    }
+
+    /// Sets `key` where its value is `expected` (`None`: where it does not exist), in one step for all who use the store; whether it was so. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`], [`StoreError::Value`], [`StoreError::Storage`].
+    pub fn replace(&self, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool, StoreError> {
+        check_key(key)?;
+        check_value(value)?;
+        self.backend.replace(&self.label, key, expected, value)
+    }
+
+    /// Sets `key` where it does not exist, as [`Self::replace`] does; whether it was so.
+    ///
+    /// # Errors
+    /// As [`Self::replace`].
+    pub fn set_if_absent(&self, key: &str, value: &[u8]) -> Result<bool, StoreError> {
+        self.replace(key, None, value)
     }
 
     /// All keys, sorted.
@@ -149,20 +166,12 @@ impl Namespace {
     /// # Errors
     /// [`StoreError::Keys`] beyond [`KEYS_MAX`], [`StoreError::Storage`].
     pub fn keys_with(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let table = self.store.0.begin_read()?.open_table(RECORDS)?;
-        let mut keys = Vec::new();
-        for record in table.range((&*self.label, prefix)..)? {
-            let (key, _) = record?;
-            let (label, key) = key.value();
-            if label != &*self.label || !key.starts_with(prefix) {
-                break;
-            }
-            if keys.len() == KEYS_MAX {
-                return Err(StoreError::Keys(label.to_owned()));
-            }
-            keys.push(key.to_owned());
-        }
-        Ok(keys)
+        self.backend.keys(&self.label, prefix)
+    }
+
+    /// Whether calls wait for a disk or a network, so that an async caller must not make them on a thread of its runtime.
+    pub fn blocks(&self) -> bool {
+        self.backend.blocks()
     }
 }
 
@@ -170,18 +179,12 @@ fn check_key(key: &str) -> Result<(), StoreError> {
     if key.is_empty() || key.len() > KEY_MAX { Err(StoreError::Key(key.len())) } else { Ok(()) }
 }
 
-fn private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+fn check_value(value: &[u8]) -> Result<(), StoreError> {
+    if value.len() > VALUE_MAX { Err(StoreError::Value(value.len())) } else { Ok(()) }
 }
 
-fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+/// The number that a value is; 0 where there is none.
+fn number(key: &str, value: Option<&[u8]>) -> Result<i64, StoreError> {
+    let Some(value) = value else { return Ok(0) };
+    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(|| StoreError::Number(key.to_owned()))
 }

@@ -30,7 +30,7 @@ fn keeps_values_over_a_reopening() {
 
 #[test]
 fn labels_do_not_see_each_other() {
-    let store = Store::in_memory().unwrap();
+    let store = Store::in_memory();
     let (one, two, between) = (store.namespace("a").unwrap(), store.namespace("b").unwrap(), store.namespace("a\u{1}").unwrap());
     one.set("k", b"one").unwrap();
     two.set("k", b"two").unwrap();
@@ -43,7 +43,7 @@ fn labels_do_not_see_each_other() {
 
 #[test]
 fn keys_are_told_by_what_they_begin_with() {
-    let store = Store::in_memory().unwrap();
+    let store = Store::in_memory();
     let (space, other) = (store.namespace("a").unwrap(), store.namespace("b").unwrap());
     for key in ["x", "x/2", "x/1", "x0", "w/9", "y"] {
         space.set(key, b"").unwrap();
@@ -57,7 +57,7 @@ fn keys_are_told_by_what_they_begin_with() {
 
 #[test]
 fn bounds_are_refused_with_their_numbers() {
-    let store = Store::in_memory().unwrap();
+    let store = Store::in_memory();
     let space = store.namespace("default").unwrap();
     assert!(matches!(store.namespace(""), Err(StoreError::Label(0))));
     assert!(matches!(space.set("", b""), Err(StoreError::Key(0))));

@@ -5,6 +5,7 @@
 mod body;
 mod component;
 mod drive;
+mod keyvalue;
 mod nn;
 mod options;
 mod outbound;

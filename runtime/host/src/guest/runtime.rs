@@ -9,6 +9,7 @@ use wasmtime::{
 };
 
 use super::{
+    keyvalue::Keyvalue,
     nn::{Ml, SharedEngine},
     options::GuestOptions,
     spin::{HasState, Spin},
@@ -84,6 +85,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     Ml::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Spin::add_to_linker::<State, HasState>(&mut linker, |state| state)?;
+    Keyvalue::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 

@@ -23,13 +23,13 @@ pub(crate) use bindings::Spin;
 use bindings::spin::{key_value::key_value as kv, variables::variables as vars};
 
 /// Stores that one instance may hold open.
-const OPEN_MAX: usize = 32;
+pub(crate) const OPEN_MAX: usize = 32;
 /// Store operations of one instance that run at the same time; further ones wait.
 const OPERATIONS_MAX: usize = 8;
 /// Store operations of one instance that run or wait.
 const WAITING_MAX: usize = 1024;
 /// Bytes of keys and values in them: each call has its own copy here, though the guest may pass the same bytes in all of them.
-const BYTES_MAX: usize = 64 << 20;
+pub(crate) const BYTES_MAX: usize = 64 << 20;
 
 /// A store that a guest opened. `pub` since the generated bindings export it again.
 #[allow(unreachable_pub)]
@@ -40,9 +40,9 @@ pub struct OpenStore {
 
 /// What an instance holds of stores.
 pub(crate) struct Stores {
-    open: usize,
+    pub(crate) open: usize,
     waiting: usize,
-    bytes: usize,
+    pub(crate) bytes: usize,
     operations: Arc<Semaphore>,
 }
 

@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test]
 async fn stores_that_the_manifest_names_can_be_opened() {
-    let store = Store::in_memory().unwrap();
+    let store = Store::in_memory();
     let mut plan = Plan::of(probe()).component(|component| component.key_value_stores = vec!["default".into()]);
     plan.store = Some(store.clone());
     let house = plan.serve().await;
@@ -30,6 +30,23 @@ async fn stores_that_the_manifest_names_can_be_opened() {
 
     let house = Plan::of(probe()).serve().await;
     assert!(house.get("/store-open?label=default").await.1.contains("AccessDenied"));
+}
+
+#[tokio::test]
+async fn stores_count_and_swap_as_wasi_has_it() {
+    let store = Store::in_memory();
+    let labels = vec!["default".to_owned(), "counters".to_owned()];
+    let mut plan = Plan::of(probe()).component(|component| component.key_value_stores = labels);
+    plan.store = Some(store.clone());
+    let house = plan.serve().await;
+    for label in ["default", "counters"] {
+        let (status, body) = house.get(&format!("/counters?label={label}")).await;
+        assert_eq!(status, 200, "{body}");
+        assert!(body.starts_with(r#"[40, 42] [52, 50] false Err(Error::Other("the value of key 'm' is no whole number"#), "{body}");
+        assert!(body.ends_with(r#"Some([120]) true Some([121]) (1000, ["p0999", "p1000"], None)"#), "{body}");
+        assert_eq!(store.namespace(label).unwrap().get("n").unwrap().as_deref(), Some(&b"42"[..]));
+    }
+    assert!(house.get("/counters?label=other").await.1.contains("AccessDenied"));
 }
 
 #[tokio::test]

@@ -33,6 +33,20 @@ use ml::wasi::nn::{
     tensor::{Tensor, TensorType},
 };
 
+mod kv {
+    spin_sdk::wit_bindgen::generate!({
+        path: "../../../../../wit/spin",
+        world: "keyvalue",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+use kv::wasi::keyvalue::{
+    atomics::{self, Cas, CasError},
+    store::{self as buckets, Error},
+};
+
 static SERVED: AtomicU32 = AtomicU32::new(0);
 
 type Answer = anyhow::Result<Response<BoxBody>>;
@@ -79,6 +93,7 @@ async fn serve(request: Request) -> anyhow::Result<impl IntoResponse> {
         }
         "/variable" => text(format!("{:?}", variables::get(argument("name").unwrap_or_default()).await)),
         "/store" => store().await,
+        "/counters" => text(counters(&argument("label").unwrap_or_default()).unwrap_or_else(|error| format!("{error:?}"))),
         // As many writes at once as are asked for, all of the same bytes.
         "/store-flood" => {
             let store = Store::open_default().await?;
@@ -187,6 +202,29 @@ async fn store() -> Answer {
     let keys = store.get_keys().await.collect().await?;
     let long = store.set("k".repeat(2000), b"").await.map_err(|error| format!("{error:?}"));
     text(format!("{:?} {:?} {:?} {:?} {keys:?} {long:?}", a?, b?, c?, exists?))
+}
+
+/// The stores as `wasi:keyvalue` has them, with all that it adds.
+fn counters(label: &str) -> Result<String, Error> {
+    let bucket = buckets::open(label)?;
+    let totals = [atomics::increment(&bucket, "n", 40)?, atomics::increment(&bucket, "n", 2)?];
+    let (value, there) = (bucket.get("n")?.unwrap_or_default(), bucket.exists("m")?);
+    bucket.set("m", b"x")?;
+    let number = atomics::increment(&bucket, "m", 1);
+    let (old, new) = (Cas::new(&bucket, "m")?, Cas::new(&bucket, "m")?);
+    let (current, swapped) = (old.current()?, atomics::swap(old, b"y").is_ok());
+    let newer = match atomics::swap(new, b"z") {
+        Err(CasError::CasFailed(newer)) => newer.current()?,
+        other => panic!("{other:?}"),
+    };
+    bucket.delete("m")?;
+    for at in 0..1001 {
+        bucket.set(&format!("p{at:04}"), b"")?;
+    }
+    let first = bucket.list_keys(None)?;
+    let second = bucket.list_keys(first.cursor.as_deref())?;
+    let pages = (first.keys.len(), second.keys, second.cursor);
+    Ok(format!("{totals:?} {value:?} {there} {number:?} {current:?} {swapped} {newer:?} {pages:?}"))
 }
 
 fn encoding(name: &str) -> GraphEncoding {
