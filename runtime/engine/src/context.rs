@@ -15,7 +15,7 @@ use crate::{
     output::Chunk,
     questions::{Question, is_question},
     request::Request,
-    sequence::{Client, SequenceId},
+    sequence::{Claim, SequenceId},
     task::{Task, Work},
     worker::Command,
 };
@@ -46,7 +46,7 @@ enum State {
 /// A generation that waits for its grammar.
 #[derive(Debug)]
 struct Prepared {
-    client: Client,
+    claim: Claim,
     prompt: Vec<u32>,
     generation: Generation,
     grammar: Compiled,
@@ -132,7 +132,7 @@ impl Context {
         let biased: Vec<u32> = request.sampling.logit_bias.keys().copied().collect();
         let named = |error: Error| Error::invalid(format!("`sampling.logit_bias`: {}", error.message));
         self.graph.check_tokens(&biased).map_err(named)?;
-        let client = request.client();
+        let claim = request.claim();
         let grammar = request.grammar.take();
         let callable = request.callable()?;
         let chat = chat.filter(|_| request.is_chat());
@@ -158,9 +158,9 @@ impl Context {
                 (None, Some(grammar)) => Constraint::new(grammar, vocabulary),
                 (None, None) => Err(Error::internal("nothing holds the text")),
             });
-            State::Prepare(Box::new(Prepared { client, prompt, generation, grammar }))
+            State::Prepare(Box::new(Prepared { claim, prompt, generation, grammar }))
         } else {
-            State::Generate(Link::start(&self.graph, client, prompt, Work::Generate(Box::new(generation)))?)
+            State::Generate(Link::start(&self.graph, claim, prompt, Work::Generate(Box::new(generation)))?)
         };
         Ok(())
     }
@@ -170,9 +170,9 @@ impl Context {
         let State::Prepare(prepared) = &mut self.state else { return Ok(()) };
         let constraint = prepared.grammar.wait().await;
         let State::Prepare(prepared) = std::mem::replace(&mut self.state, State::Fresh) else { return Ok(()) };
-        let Prepared { client, prompt, mut generation, .. } = *prepared;
+        let Prepared { claim, prompt, mut generation, .. } = *prepared;
         generation.constrain(constraint?);
-        self.state = State::Generate(Link::start(&self.graph, client, prompt, Work::Generate(Box::new(generation)))?);
+        self.state = State::Generate(Link::start(&self.graph, claim, prompt, Work::Generate(Box::new(generation)))?);
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Context {
         let inputs = request.inputs(self.graph.tokenizer(), self.graph.context_length())?;
         inputs.iter().try_for_each(|tokens| self.graph.check_tokens(tokens))?;
         let (link, delivery) = Link::open(&self.graph);
-        let job = Job::new(request.client(), inputs, delivery, asked);
+        let job = Job::new(request.claim(), inputs, delivery, asked);
         self.graph.tell(|graph| Command::Embed(graph, link.id, Box::new(job)))?;
         self.state = State::Embed(link);
         Ok(())
@@ -233,7 +233,7 @@ impl Context {
             State::Fresh => {
                 let length = tokens.len();
                 check(length)?;
-                let link = Link::start(&self.graph, Client::default(), tokens, Work::Tensor)?;
+                let link = Link::start(&self.graph, Claim::default(), tokens, Work::Tensor)?;
                 self.state = State::Tensor(TensorLink { link, length });
             }
             State::Tensor(tensor) => {
@@ -303,9 +303,9 @@ impl Link {
         (Self { graph: graph.clone(), id: graph.next_sequence(), receipt }, delivery)
     }
 
-    fn start(graph: &Graph, client: Client, tokens: Vec<u32>, work: Work) -> Result<Self, Error> {
+    fn start(graph: &Graph, claim: Claim, tokens: Vec<u32>, work: Work) -> Result<Self, Error> {
         let (link, delivery) = Self::open(graph);
-        let task = Task::new(client, tokens, work, delivery);
+        let task = Task::new(claim, tokens, work, delivery);
         graph.tell(|graph| Command::Start(graph, link.id, Box::new(task)))?;
         Ok(link)
     }

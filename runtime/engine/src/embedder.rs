@@ -16,8 +16,8 @@ use serde_json::json;
 use crate::{
     Error, Stats,
     delivery::{Delivery, Event},
-    sequence::{Client, SequenceId},
-    served::{expired, panic_message, queue_full},
+    sequence::{Claim, Client, SequenceId},
+    served::{client_busy, expired, panic_message, queue_full},
 };
 
 /// Rows of a batch, unless a single input has more: enough for a matrix product to be at its full speed. A step computes so many through all layers, or more of them
@@ -27,7 +27,7 @@ const BATCH_ROWS: usize = 128;
 /// A request's inputs, and the embeddings that it has already.
 #[derive(Debug)]
 pub(crate) struct Job {
-    client: Client,
+    claim: Claim,
     inputs: Vec<Vec<u32>>,
     /// The first so many inputs are or were in a batch.
     begun: usize,
@@ -41,8 +41,8 @@ pub(crate) struct Job {
 
 impl Job {
     /// A request that came at `asked`.
-    pub(crate) fn new(client: Client, inputs: Vec<Vec<u32>>, delivery: Delivery, asked: Instant) -> Self {
-        Self { client, inputs, begun: 0, done: 0, embeddings: Vec::new(), delivery, asked, first: None }
+    pub(crate) fn new(claim: Claim, inputs: Vec<Vec<u32>>, delivery: Delivery, asked: Instant) -> Self {
+        Self { claim, inputs, begun: 0, done: 0, embeddings: Vec::new(), delivery, asked, first: None }
     }
 
     fn tokens(&self) -> usize {
@@ -91,16 +91,20 @@ impl Embedder {
         Self { encoder, most, max_wait, jobs: HashMap::new(), turns: VecDeque::new(), batch: None }
     }
 
-    /// Takes a request, or tells its reader that the queue is full.
+    /// Takes a request, or tells its reader that the queue is full or its client has enough already.
     pub(crate) fn start(&mut self, id: SequenceId, mut job: Job) {
         if self.jobs.len() >= self.most {
             job.delivery.send(Event::Failed(queue_full()));
             return;
         }
+        if !job.claim.allows(self.jobs.values().filter(|other| other.claim.client == job.claim.client).count()) {
+            job.delivery.send(Event::Failed(client_busy()));
+            return;
+        }
         job.embeddings = vec![0.0; job.inputs.len() * self.encoder.width()];
-        match self.turns.iter_mut().find(|(client, _)| *client == job.client) {
+        match self.turns.iter_mut().find(|(client, _)| *client == job.claim.client) {
             Some((_, waiting)) => waiting.push_back(id),
-            None => self.turns.push_back((job.client, VecDeque::from([id]))),
+            None => self.turns.push_back((job.claim.client, VecDeque::from([id]))),
         }
         self.jobs.insert(id, job);
     }

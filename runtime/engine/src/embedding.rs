@@ -6,7 +6,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::{
     Error, ErrorKind,
     request::{self, MAX_BYTES},
-    sequence::Client,
+    sequence::Claim,
 };
 
 /// Inputs of a request.
@@ -22,6 +22,8 @@ pub(crate) struct EmbeddingRequest {
     truncate: bool,
     /// Whose the request is, by any name.
     client: Option<String>,
+    /// Requests of that client that may be in flight, this one among them.
+    client_limit: Option<usize>,
 }
 
 /// What becomes one embedding.
@@ -49,13 +51,13 @@ impl EmbeddingRequest {
         if !(1..=MAX_INPUTS).contains(&inputs) {
             return Err(Error::invalid(format!("`input` has {inputs} elements; give 1 to {MAX_INPUTS}")));
         }
-        request::check_client(request.client.as_deref())?;
+        request::check_client(request.client.as_deref(), request.client_limit)?;
         Ok(request)
     }
 
     /// Whose it is. Those without a name are one client's.
-    pub(crate) fn client(&self) -> Client {
-        request::client(self.client.as_deref())
+    pub(crate) fn claim(&self) -> Claim {
+        request::claim(self.client.as_deref(), self.client_limit)
     }
 
     /// The tokens of each input, at most `context` of each: of texts with those that the model wants before and after, else as given.

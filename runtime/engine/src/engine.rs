@@ -236,7 +236,7 @@ impl Engine {
     /// # Errors
     /// `load_failed` when the KV cache does not fit, or the two have not the same vocabulary.
     pub fn add_loaded(&self, name: &str, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
-        let graph = self.0.serve(model, draft)?;
+        let graph = self.0.serve(model, draft, None)?;
         self.0.graphs().add(name, None, true, LoadState::Ready(graph.clone()));
         Ok(graph)
     }

@@ -25,6 +25,7 @@ pub enum ErrorKind {
     Loading,
     LoadFailed,
     QueueFull,
+    ClientBusy,
     OutOfMemory,
     ModelTooLarge,
     UnsupportedEncoding,
@@ -55,6 +56,7 @@ impl ErrorKind {
             Self::Loading => "loading",
             Self::LoadFailed => "load_failed",
             Self::QueueFull => "queue_full",
+            Self::ClientBusy => "client_busy",
             Self::OutOfMemory => "out_of_memory",
             Self::ModelTooLarge => "model_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
@@ -96,9 +98,12 @@ impl Error {
             ErrorKind::UnsupportedEncoding => ErrorCode::InvalidEncoding,
             ErrorKind::Timeout => ErrorCode::Timeout,
             ErrorKind::Internal => ErrorCode::Unknown,
-            ErrorKind::Loading | ErrorKind::LoadFailed | ErrorKind::QueueFull | ErrorKind::OutOfMemory | ErrorKind::ShuttingDown => {
-                ErrorCode::RuntimeError
-            }
+            ErrorKind::Loading
+            | ErrorKind::LoadFailed
+            | ErrorKind::QueueFull
+            | ErrorKind::ClientBusy
+            | ErrorKind::OutOfMemory
+            | ErrorKind::ShuttingDown => ErrorCode::RuntimeError,
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct GraphShared {
     pub(crate) grammars: Compiler,
     pub(crate) purpose: Purpose,
     pub(crate) facts: Facts,
+    /// Of the file that it was loaded from (hexadecimal), where its host has verified it.
+    pub(crate) sha256: Option<String>,
     pub(crate) context_length: usize,
     /// Token ids below this may be computed.
     pub(crate) vocabulary: usize,
@@ -67,6 +69,10 @@ impl Graph {
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.0.facts
+    }
+
+    pub(crate) fn sha256(&self) -> Option<&str> {
+        self.0.sha256.as_deref()
     }
 
     pub(crate) fn purpose(&self) -> &Purpose {

@@ -67,7 +67,7 @@ impl Shared {
         let draft = self.options.draft_model.as_ref().filter(|_| matches!(model.network, AnyNetwork::Decoder(_)));
         let draft = draft.map(|draft| self.open(draft)).transpose();
         let draft = draft.map_err(|error| Error { message: format!("the draft model: {}", error.message), ..error })?;
-        self.serve(model, draft)
+        self.serve(model, draft, file.sha256.clone())
     }
 
     fn open(&self, ModelFile { path, sha256 }: &ModelFile) -> Result<Model, Error> {
@@ -92,20 +92,21 @@ impl Shared {
             self.check_weights(bytes.len() as u64)?;
             let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
             let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
-            let graph = self.serve(model, None)?;
+            let graph = self.serve(model, None, Some(hex(&hash)))?;
             self.graphs().share(hash, &graph);
             Ok(graph)
         })
     }
 
     /// Hands a loaded model to the engine's thread, with the one that guesses for it, if it is one that generates.
-    pub(crate) fn serve(&self, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
+    /// `sha256` is of its file, where that is known.
+    pub(crate) fn serve(&self, model: Model, draft: Option<Model>, sha256: Option<String>) -> Result<Graph, Error> {
         let draft = match (&model.network, draft) {
             (AnyNetwork::Decoder(_), Some(draft)) => Some(Draft::new(draft, &model.tokenizer)?),
             _ => None,
         };
         let Model { network, tokenizer, template, context_length, facts } = model;
-        let about = About { tokenizer, context_length, facts };
+        let about = About { tokenizer, context_length, facts, sha256 };
         match network {
             AnyNetwork::Decoder(network) => self.serve_decoder(network, draft, template, about),
             AnyNetwork::Encoder(encoder) => self.serve_encoder(encoder, about),
@@ -182,10 +183,10 @@ impl Shared {
     }
 
     fn graph(&self, id: GraphId, about: About, purpose: Purpose, vocabulary: usize) -> Graph {
-        let About { tokenizer, context_length, facts } = about;
+        let About { tokenizer, context_length, facts, sha256 } = about;
         let (commands, sequences) = (self.commands.clone(), AtomicU64::new(0));
         let grammars = Compiler::new(tokenizer.clone());
-        Graph(GraphShared { id, commands, tokenizer, grammars, purpose, facts, context_length, vocabulary, sequences }.into())
+        Graph(GraphShared { id, commands, tokenizer, grammars, purpose, facts, sha256, context_length, vocabulary, sequences }.into())
     }
 
     /// One load at a time, so that each sees the memory that is really free; a panic in one is its failure and nobody else's.
@@ -214,6 +215,11 @@ struct About {
     tokenizer: Tokenizer,
     context_length: usize,
     facts: Facts,
+    sha256: Option<String>,
+}
+
+fn hex(hash: &[u8; 32]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A small model that guesses for a large one.

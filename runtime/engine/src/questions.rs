@@ -119,6 +119,7 @@ fn description(graph: &Graph) -> Value {
         "parameters": facts.parameters,
         "weights": facts.weights,
         "bytes": facts.bytes,
+        "sha256": graph.sha256(),
         "chat_template": chat.map(|chat| chat.template().source()),
         "tool_format": chat.map(|chat| chat.dialect().name()),
         "reasoning": chat.is_some_and(|chat| chat.dialect().reasons()),

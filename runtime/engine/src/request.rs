@@ -11,7 +11,7 @@ use crate::{
     grammar::Grammar,
     logprobs,
     sampler::Sampling,
-    sequence::Client,
+    sequence::{Claim, Client},
 };
 
 /// The longest document that is parsed.
@@ -52,6 +52,8 @@ pub(crate) struct Request {
     pub(crate) sampling: Sampling,
     /// Whose the request is, by any name: those that wait are served round robin over clients.
     client: Option<String>,
+    /// Sequences of that client that may be in flight, this one among them.
+    client_limit: Option<usize>,
     /// Whether to guess tokens ahead, where the engine does.
     #[serde(default = "yes")]
     pub(crate) speculation: bool,
@@ -101,13 +103,13 @@ impl Request {
         if let Some(stop) = self.stop.iter().find(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
             return Err(Error::invalid(format!("a string of `stop` has {} bytes; give 1 to {MAX_STOP_BYTES}", stop.len())));
         }
-        check_client(self.client.as_deref())?;
+        check_client(self.client.as_deref(), self.client_limit)?;
         self.sampling.check()
     }
 
     /// Whose it is. Those without a name are one client's.
-    pub(crate) fn client(&self) -> Client {
-        client(self.client.as_deref())
+    pub(crate) fn claim(&self) -> Claim {
+        claim(self.client.as_deref(), self.client_limit)
     }
 
     /// Whether it is a chat, whose answer is read in the model's dialect.
@@ -150,17 +152,20 @@ pub(crate) fn from_json<'de, T: Deserialize<'de>>(document: &'de [u8]) -> Result
     serde_json::from_slice(document).map_err(|error| Error::invalid(format!("the request is not valid: {error}")))
 }
 
-/// That a client's name has a length that names have.
-pub(crate) fn check_client(name: Option<&str>) -> Result<(), Error> {
+/// That a client's name has a length that names have, and that a limit is somebody's.
+pub(crate) fn check_client(name: Option<&str>, limit: Option<usize>) -> Result<(), Error> {
+    if limit == Some(0) || (limit.is_some() && name.is_none()) {
+        return Err(Error::invalid("`client_limit` is 0, or of no `client`: give at least 1 with a client's name, or leave it out"));
+    }
     match name.filter(|name| name.is_empty() || name.len() > MAX_CLIENT_BYTES) {
         None => Ok(()),
         Some(name) => Err(Error::invalid(format!("`client` has {} bytes; give 1 to {MAX_CLIENT_BYTES}, or leave it out", name.len()))),
     }
 }
 
-/// The client of this name, or the one that all without a name are.
-pub(crate) fn client(name: Option<&str>) -> Client {
-    name.map_or_else(Client::default, Client::named)
+/// The claim of the client of this name, or of the one that all without a name are.
+pub(crate) fn claim(name: Option<&str>, limit: Option<usize>) -> Claim {
+    Claim { client: name.map_or_else(Client::default, Client::named), limit }
 }
 
 /// A seed: any 64-bit integer, signed or not, or null.

@@ -114,6 +114,11 @@ impl Scheduler {
         room
     }
 
+    /// Sequences of a client, waiting and paused ones counted.
+    pub(crate) fn of_client(&self, client: Client) -> usize {
+        self.sequences.values().filter(|sequence| sequence.client == client).count()
+    }
+
     /// Adds tokens to a sequence: the one that was sampled, or those of a call in tensor mode.
     pub(crate) fn append(&mut self, id: SequenceId, tokens: &[u32]) {
         if let Some(sequence) = self.sequences.get_mut(&id) {

@@ -19,6 +19,20 @@ impl Client {
     }
 }
 
+/// Whose a sequence is to be, and how many of theirs there may be with it; `None` is any number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) client: Client,
+    pub(crate) limit: Option<usize>,
+}
+
+impl Claim {
+    /// Whether one more may be, where there are `count`.
+    pub(crate) fn allows(&self, count: usize) -> bool {
+        self.limit.is_none_or(|limit| count < limit)
+    }
+}
+
 /// One sequence of a model.
 #[derive(Debug)]
 pub(crate) struct Sequence {

@@ -59,9 +59,11 @@ impl Served {
         Self { runner, scheduler, tokenizer, drafter, bounds, tasks: HashMap::new() }
     }
 
-    /// Takes a new sequence, or tells its reader that the queue is full.
+    /// Takes a new sequence, or tells its reader that the queue is full or its client has enough already.
     pub(crate) fn start(&mut self, id: SequenceId, mut task: Task) {
-        if self.scheduler.add(id, task.client, &task.tokens) {
+        if !task.claim.allows(self.scheduler.of_client(task.claim.client)) {
+            task.delivery.send(Event::Failed(client_busy()));
+        } else if self.scheduler.add(id, task.claim.client, &task.tokens) {
             if task.wants_prompt_rows() {
                 self.scheduler.want_all_rows(id, PROMPT_ROWS);
             }
@@ -276,6 +278,12 @@ impl Served {
 /// Why a request is not taken.
 pub(crate) fn queue_full() -> Error {
     Error::new(ErrorKind::QueueFull, "the model is busy and its queue is full: try again later")
+}
+
+/// Why a request is not taken though there is room.
+pub(crate) fn client_busy() -> Error {
+    let message = "as many requests of this client are being answered as its limit is: wait for one to end, or stop one";
+    Error::new(ErrorKind::ClientBusy, message)
 }
 
 /// Why a request that was taken is not begun any more.

@@ -10,7 +10,7 @@ use crate::{
     delivery::{Delivery, Event},
     generation::{Generation, Progress},
     grammar::Constraint,
-    sequence::Client,
+    sequence::Claim,
 };
 
 /// Why no token can be chosen.
@@ -19,7 +19,7 @@ const NOT_NUMBERS: &str = "the model's logits are not numbers: its weights are d
 /// A sequence's tokens and work.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) client: Client,
+    pub(crate) claim: Claim,
     pub(crate) tokens: Vec<u32>,
     /// The first this many tokens were given, not generated.
     pub(crate) given: usize,
@@ -63,8 +63,8 @@ pub(crate) enum Next {
 
 impl Task {
     /// A sequence that is asked for now.
-    pub(crate) fn new(client: Client, tokens: Vec<u32>, work: Work, delivery: Delivery) -> Self {
-        Self { client, given: tokens.len(), tokens, draft: Vec::new(), work, delivery, asked: Instant::now() }
+    pub(crate) fn new(claim: Claim, tokens: Vec<u32>, work: Work, delivery: Delivery) -> Self {
+        Self { claim, given: tokens.len(), tokens, draft: Vec::new(), work, delivery, asked: Instant::now() }
     }
 
     /// What it wants of the logits after its last token and then the first `guessed` of its guesses.

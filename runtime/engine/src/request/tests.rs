@@ -12,7 +12,7 @@ fn absent_fields_have_the_documented_defaults() {
     let request = Request::parse(br#"{"prompt": "Hi"}"#).unwrap();
     assert_eq!(request.max_tokens, None);
     assert!(!request.ignore_end && request.stop.is_empty() && request.speculation);
-    assert_eq!(request.client(), Client::default());
+    assert_eq!(request.claim(), Claim::default());
     assert_eq!(request.sampling, Sampling::default());
     assert_eq!((request.sampling.temperature, request.sampling.top_p, request.sampling.repeat_penalty), (1.0, 1.0, 1.0));
 }
@@ -30,7 +30,7 @@ fn a_seed_is_any_64_bit_integer() {
 
 #[test]
 fn a_client_is_known_by_its_name_and_nothing_else() {
-    let client = |name: &str| Request::parse(format!(r#"{{"prompt": "x", "client": "{name}"}}"#).as_bytes()).unwrap().client();
+    let client = |name: &str| Request::parse(format!(r#"{{"prompt": "x", "client": "{name}"}}"#).as_bytes()).unwrap().claim().client;
     assert_eq!(client("anna"), client("anna"));
     assert!(client("anna") != client("berta") && client("anna") != Client::default());
 }
@@ -64,6 +64,8 @@ fn a_bad_request_names_what_is_wrong() {
     refused(&format!(r#"{{"prompt": "x", "stop": ["{}"]}}"#, "y".repeat(MAX_STOP_BYTES + 1)), "513 bytes");
     refused(&format!(r#"{{"prompt": "x", "stop": [{}"a"]}}"#, "\"a\",".repeat(MAX_STOPS)), "17 strings");
     refused(r#"{"prompt": "x", "client": ""}"#, "`client` has 0 bytes");
+    refused(r#"{"prompt": "x", "client": "anna", "client_limit": 0}"#, "`client_limit` is 0");
+    refused(r#"{"prompt": "x", "client_limit": 1}"#, "of no `client`");
     refused(&format!(r#"{{"prompt": "x", "client": "{}"}}"#, "y".repeat(MAX_CLIENT_BYTES + 1)), "513 bytes");
     refused(r#"{"prompt": "x", "speculation": 4}"#, "not valid");
     refused(&format!(r#"{{"prompt": "{}"}}"#, "y".repeat(MAX_BYTES)), "at most 16777216");

@@ -42,6 +42,41 @@ async fn also_where_blocks_are_so_short_that_sequences_take_them_from_one_anothe
 }
 
 #[tokio::test]
+async fn a_client_has_as_many_sequences_as_its_limit_says_and_others_have_theirs() {
+    let (_engine, graph, control) = toy::engine(options());
+    let asks = |client: &str, limit: usize| {
+        let mut document = greedy("Hi", 5);
+        (document["client"], document["client_limit"]) = (client.into(), limit.into());
+        document
+    };
+    // They wait for their first step.
+    control.allow(0);
+    let (mut first, mut second) = (context(&graph), context(&graph));
+    assert!(start(&mut first, &asks("anna", 2)).now_or_never().is_none());
+    assert!(start(&mut second, &asks("anna", 2)).now_or_never().is_none());
+    let (mut third, mut other) = (context(&graph), context(&graph));
+    let mut refused = Box::pin(start(&mut third, &asks("anna", 2)).map(Result::unwrap_err)).fuse();
+    assert!((&mut refused).now_or_never().is_none(), "the engine's thread is in a step");
+    assert!(start(&mut other, &asks("berta", 1)).now_or_never().is_none());
+    control.release();
+    let error = refused.await;
+    assert_eq!(error.kind, ErrorKind::ClientBusy);
+    assert!(error.data().contains("client_busy") && error.message.contains("limit"), "{error}");
+    for sequence in [&mut first, &mut second, &mut other] {
+        let chunk = next(sequence).await.unwrap();
+        assert_eq!(finish(sequence, chunk).await.text, expected("Hi", 5).0);
+    }
+    // Those that have ended make room, and so does one that is dropped.
+    assert_eq!(generate(&graph, &asks("anna", 1)).await.text, expected("Hi", 5).0);
+    control.allow(0);
+    let mut left = context(&graph);
+    assert!(start(&mut left, &asks("anna", 1)).now_or_never().is_none());
+    drop(left);
+    control.release();
+    assert_eq!(generate(&graph, &asks("anna", 1)).await.text, expected("Hi", 5).0);
+}
+
+#[tokio::test]
 async fn a_long_prompt_leaves_the_others_their_row_in_each_step() {
     let (_engine, graph, control) = toy::engine(options());
     control.allow(1);
