@@ -93,10 +93,8 @@ impl Drop for Nginx {
 /// What Debian's /etc/nginx/nginx.conf is around the files of conf.d, with all that is written in `folder`.
 fn around(folder: &Path) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|what| format!("    {what}_temp_path {};\n", at(what)))
-        .collect();
+    let temporary: String =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].iter().map(|what| format!("    {what}_temp_path {};\n", at(what))).collect();
     let user = if is_root() { "user root;\n" } else { "" };
     format!(
         "{user}daemon off;\nworker_processes 1;\npid {};\nerror_log {} warn;\nevents {{}}\nhttp {{\n{temporary}    include {};\n}}\n",

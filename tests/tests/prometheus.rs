@@ -89,7 +89,8 @@ fn queries() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(&text).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels");
     let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
-    let expression = |target: &Value| target["expr"].as_str().expect("a query").replace("$instance", ".*").replace("$__rate_interval", "8s");
+    let expression =
+        |target: &Value| target["expr"].as_str().expect("a query").replace("$instance", ".*").replace("$__rate_interval", "8s");
     targets.map(expression).collect()
 }
 
