@@ -13,7 +13,7 @@ use std::{
 use hearth_tests::{Server, Shape, request, stream, test_data};
 use serde_json::json;
 
-const SECONDS: u64 = 8;
+const SECONDS: u64 = 4;
 
 #[test]
 fn a_server_under_load_stays_well() {
