@@ -6,7 +6,7 @@ mod server;
 
 pub use http::{Response, Sse, delta, request, stream};
 pub use oracle::{Case, Generated, OracleResult, Prompt, oracle, oracle_embeddings};
-pub use server::{Server, Shape, binary, free_address, succeed, succeeded};
+pub use server::{Server, Shape, Surroundings, binary, free_address, succeed, succeeded};
 
 use std::path::{Path, PathBuf};
 

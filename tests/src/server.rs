@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -21,6 +21,17 @@ pub enum Shape {
 impl Shape {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Native, Self::Wasm];
+}
+
+/// What is around a server's process.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// A program that becomes the server, and what it is given before the server's own command line.
+    pub wrapper: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
+    /// Where it keeps what outlives it; without one a folder of its own.
+    pub state: Option<PathBuf>,
 }
 
 /// A running server.
@@ -43,18 +54,35 @@ impl Server {
         server
     }
 
-    /// Kills the server, starts it again as it was started, and waits until it is healthy.
+    /// Kills the server (SIGKILL), starts it again as it was started, and waits until it is healthy.
     ///
     /// # Panics
     /// When it does not become healthy within two minutes.
     pub fn restart(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.child = self.command.spawn().expect("the server starts");
+        self.kill();
+        self.start_again();
         self.wait();
     }
 
-    fn wait(&self) {
+    /// Ends the server by SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts the server as it was started before, without waiting.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&mut self) {
+        self.child = self.command.spawn().expect("the server starts");
+    }
+
+    /// Waits until it is healthy.
+    ///
+    /// # Panics
+    /// When it does not become healthy within two minutes.
+    pub fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(120);
         while !request(self.address, "GET", "/health", None).is_ok_and(|response| response.status == 200) {
             assert!(Instant::now() < deadline, "{:?} did not become healthy", self.command);
@@ -67,16 +95,34 @@ impl Server {
     /// # Panics
     /// When its binary has not been built.
     pub fn start_unready(shape: Shape, model: &Path, flags: &[&str]) -> Self {
+        Self::start_amid(&Surroundings::default(), shape, model, flags)
+    }
+
+    /// Starts `shape` in such surroundings, without waiting.
+    ///
+    /// # Panics
+    /// When its binary has not been built.
+    pub fn start_amid(surroundings: &Surroundings, shape: Shape, model: &Path, flags: &[&str]) -> Self {
         let address = free_address();
-        let mut command = Command::new(binary(match shape {
+        let binary = binary(match shape {
             Shape::Native => "hearth",
             Shape::Wasm => "trigger-nn-http",
-        }));
+        });
+        let mut command = match surroundings.wrapper.split_first() {
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(binary);
+                command
+            }
+            None => Command::new(binary),
+        };
+        command.envs(surroundings.environment.iter().cloned());
         match shape {
             Shape::Native => command.arg("serve"),
             Shape::Wasm => command.arg("--from").arg(root().join("spin.toml")),
         };
-        command.arg("--state-dir").arg(scratch(address.port())).args(["--listen", &address.to_string(), "--model"]).arg(model).args(flags);
+        let state = surroundings.state.clone().unwrap_or_else(|| scratch(address.port()));
+        command.arg("--state-dir").arg(state).args(["--listen", &address.to_string(), "--model"]).arg(model).args(flags);
         if !flags.contains(&"--device") {
             command.args(["--device", "cpu"]);
         }
@@ -121,7 +167,7 @@ pub fn succeeded(shape: Shape, output: &Output) -> String {
 ///
 /// # Panics
 /// When it is missing.
-pub fn binary(name: &str) -> std::path::PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     let path = root().join("target/debug").join(name);
     assert!(path.exists(), "{} is missing: `cargo xtask test` builds it", path.display());
     path
@@ -135,7 +181,7 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
-fn scratch(port: u16) -> std::path::PathBuf {
+fn scratch(port: u16) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("hearth-test-{}-{port}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a scratch folder");
     folder

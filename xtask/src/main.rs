@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod component;
 mod fuzz;
+mod neighbours;
 mod node;
 mod page;
 mod portable;

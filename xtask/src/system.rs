@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::command::{run, works};
 
@@ -19,25 +19,33 @@ pub(crate) fn ensure(packages: &[&str], why: &str) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    eprintln!("{why}: installing {} with apt-get", missing.join(" "));
+    // Lists may be old or absent on a fresh machine; an update that fails is no reason yet to give up.
+    if let Err(error) = update() {
+        eprintln!("warning: {error}");
+    }
+    apt(&[&["install", "--yes", "--no-install-recommends"], &missing[..]].concat())
+        .with_context(|| format!("{why} needs system packages. Install them with:\n  sudo {line}\nand try again."))
+}
+
+/// Fetches the lists of Debian's packages.
+pub(crate) fn update() -> anyhow::Result<()> {
+    apt(&["update"])
+}
+
+/// apt-get as root.
+fn apt(arguments: &[&str]) -> anyhow::Result<()> {
     let sudo: &[&str] = if works("sh", &["-c", "test $(id -u) = 0"]) {
         &[]
     } else if works("sudo", &["--non-interactive", "true"]) {
         &["sudo", "--non-interactive"]
     } else {
-        bail!("{why} needs system packages. Install them with:\n  sudo {line}\nand try again.");
+        bail!("apt-get needs root, and sudo would ask for a password");
     };
-    eprintln!("{why}: installing {} with apt-get", missing.join(" "));
-    let apt = |arguments: &[&str]| {
-        let mut words =
-            sudo.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]).chain(arguments.iter().copied());
-        let program = words.next().expect("at least apt-get");
-        run(Command::new(program).args(words))
-    };
-    // Lists may be old or absent on a fresh machine; an update that fails is no reason yet to give up.
-    if let Err(error) = apt(&["update"]) {
-        eprintln!("warning: {error}");
-    }
-    apt(&[&["install", "--yes", "--no-install-recommends"], &missing[..]].concat())
+    let mut words =
+        sudo.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]).chain(arguments.iter().copied());
+    let program = words.next().expect("at least apt-get");
+    run(Command::new(program).args(words))
 }
 
 /// Whether Debian's package is installed.

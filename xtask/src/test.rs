@@ -10,6 +10,7 @@ use anyhow::Context;
 use crate::{
     command::{self, cargo, run_quietly, works},
     component,
+    neighbours::Neighbours,
     node::Node,
     page, system,
 };
@@ -37,6 +38,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     browser()?;
+    let neighbours = Neighbours::get(&data)?;
     let python = python(root)?;
     packages(&node, root, &data)?;
     llama_cpp(&python, &data)?;
@@ -50,14 +52,18 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     command::run(cargo(root).args(["test", "--workspace", "--locked", "--no-run"]))?;
     models(root, &data)?;
 
+    let mut tests = cargo(root);
+    if let Some(libraries) = neighbours.libraries() {
+        tests.env("LD_LIBRARY_PATH", libraries);
+    }
     command::run(
-        cargo(root)
+        tests
             .args(["test", "--workspace", "--locked"])
             .args(&args.cargo)
             .env("HEARTH_TEST_DATA", &data)
             .env("HEARTH_TEST_PYTHON", &python)
             .env("HEARTH_MODELS", data.join("models"))
-            .env("PATH", node.path()),
+            .env("PATH", neighbours.path(node.path())),
     )
 }
 
