@@ -20,6 +20,8 @@ pub(crate) enum Action {
     Models,
     Model,
     Rerank,
+    LlamaCompletion,
+    Props,
     Tokenize,
     Detokenize,
     ApplyTemplate,
@@ -63,6 +65,7 @@ impl Action {
             | Self::OllamaRunning
             | Self::OllamaShow
             | Self::OllamaVersion
+            | Self::Props
             | Self::InputItems
             | Self::Response
             | Self::ConversationItems
@@ -71,6 +74,7 @@ impl Action {
             | Self::Export => Need::Scope(Scope::Read),
             Self::ChatCompletions
             | Self::Completions
+            | Self::LlamaCompletion
             | Self::Embeddings
             | Self::Rerank
             | Self::Tokenize
@@ -178,7 +182,7 @@ pub(crate) const POST: &str = "POST";
 const DELETE: &str = "DELETE";
 
 /// All that there is beside the pages.
-pub(crate) static ENDPOINTS: [Endpoint; 35] = [
+pub(crate) static ENDPOINTS: [Endpoint; 37] = [
     Endpoint {
         paths: &["/v1/chat/completions", "/chat/completions"],
         methods: POST,
@@ -514,6 +518,28 @@ pub(crate) static ENDPOINTS: [Endpoint; 35] = [
             r#"{"query": "What does a cat eat?", "documents": ["Cats eat mice.", "Paris lies on the Seine."], "top_n": 1}"#,
         )),
         answer: &llama::schemas::RERANKED,
+        stream: None,
+    },
+    Endpoint {
+        paths: &["/completion", "/completions"],
+        methods: POST,
+        action: Action::LlamaCompletion,
+        group: Group::Llama,
+        about: "Continue a text as it is, in llama.cpp's form",
+        query: None,
+        request: Some((&llama::COMPLETION, r#"{"prompt": "Once upon a time", "n_predict": 32}"#)),
+        answer: &llama::schemas::COMPLETED,
+        stream: Some(&llama::schemas::COMPLETED),
+    },
+    Endpoint {
+        paths: &["/props"],
+        methods: GET,
+        action: Action::Props,
+        group: Group::Llama,
+        about: "What a model is, and the settings of requests that say none",
+        query: Some(&llama::PROPS_QUERY),
+        request: None,
+        answer: &llama::schemas::PROPS,
         stream: None,
     },
     Endpoint {

@@ -1,4 +1,4 @@
-"""OpenAI's own client on responses and conversations: `responses_client.py BASE_URL [plain]`. `plain` leaves out tools and formats, of a server whose model has none.
+"""OpenAI's own client on responses and conversations: `responses_client.py BASE_URL`.
 
 What the client reads it reads leniently, so each document is held to the client's own types as well."""
 
@@ -11,7 +11,6 @@ from openai.types.conversations import Conversation, ConversationDeletedResource
 from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
 
 client = openai.OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0)
-plain = "plain" in sys.argv[2:]
 model = client.models.list().data[0].id
 usual = dict(model=model, max_output_tokens=32, temperature=0)
 
@@ -114,47 +113,46 @@ assert refused(openai.BadRequestError, client.responses.create, input="x", backg
 assert refused(openai.BadRequestError, client.responses.create, input="x", **{**usual, "temperature": 9}).param == "temperature"
 refused(openai.NotFoundError, client.responses.create, input="x", model="no-such-model")
 
-if not plain:
-    usual["max_output_tokens"] = 256
-    weather = {
-        "type": "function",
-        "name": "weather",
-        "description": "Tells the weather of a city",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
-    }
-    tools = dict(tools=[weather], tool_choice="required", parallel_tool_calls=False)
-    asked = held(Response, client.responses.create(input="What is the weather in Paris?", **tools, **usual))
-    (call,) = [item for item in asked.output if item.type == "function_call"]
-    assert call.name == "weather" and isinstance(json.loads(call.arguments)["city"], str), call
-    told = [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}]
-    answer = held(Response, client.responses.create(input=told, previous_response_id=asked.id, tools=[weather], **usual))
-    assert answer.output_text, answer
-    # The same without anything kept: the answer's items are sent back.
-    sent = [{"role": "user", "content": "What is the weather in Paris?"}, *[item.to_dict() for item in asked.output], *told]
-    assert client.responses.create(input=sent, store=False, tools=[weather], **usual).output_text == answer.output_text
+usual["max_output_tokens"] = 256
+weather = {
+    "type": "function",
+    "name": "weather",
+    "description": "Tells the weather of a city",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+tools = dict(tools=[weather], tool_choice="required", parallel_tool_calls=False)
+asked = held(Response, client.responses.create(input="What is the weather in Paris?", **tools, **usual))
+(call,) = [item for item in asked.output if item.type == "function_call"]
+assert call.name == "weather" and isinstance(json.loads(call.arguments)["city"], str), call
+told = [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}]
+answer = held(Response, client.responses.create(input=told, previous_response_id=asked.id, tools=[weather], **usual))
+assert answer.output_text, answer
+# The same without anything kept: the answer's items are sent back.
+sent = [{"role": "user", "content": "What is the weather in Paris?"}, *[item.to_dict() for item in asked.output], *told]
+assert client.responses.create(input=sent, store=False, tools=[weather], **usual).output_text == answer.output_text
 
-    events, response = streamed(input="What is the weather in Paris?", **tools, **usual)
-    (call,) = [item for item in response.output if item.type == "function_call"]
-    pieces = [event.delta for event in events if event.type == "response.function_call_arguments.delta"]
-    (done,) = [event for event in events if event.type == "response.function_call_arguments.done"]
-    assert "".join(pieces) == done.arguments == call.arguments and len(pieces) > 1, (pieces, done, call)
+events, response = streamed(input="What is the weather in Paris?", **tools, **usual)
+(call,) = [item for item in response.output if item.type == "function_call"]
+pieces = [event.delta for event in events if event.type == "response.function_call_arguments.delta"]
+(done,) = [event for event in events if event.type == "response.function_call_arguments.done"]
+assert "".join(pieces) == done.arguments == call.arguments and len(pieces) > 1, (pieces, done, call)
 
-    class City(pydantic.BaseModel):
-        name: str
-        population: int
+class City(pydantic.BaseModel):
+    name: str
+    population: int
 
-    parsed = client.responses.parse(input="Tell me of Paris.", text_format=City, **usual)
-    assert isinstance(parsed.output_parsed, City), parsed
-    with client.responses.stream(input="Tell me of Paris.", text_format=City, **usual) as stream:
-        assert isinstance(stream.get_final_response().output_parsed, City)
+parsed = client.responses.parse(input="Tell me of Paris.", text_format=City, **usual)
+assert isinstance(parsed.output_parsed, City), parsed
+with client.responses.stream(input="Tell me of Paris.", text_format=City, **usual) as stream:
+    assert isinstance(stream.get_final_response().output_parsed, City)
 
-    likely = held(Response, client.responses.create(input="Hi", include=["message.output_text.logprobs"], top_logprobs=2, **usual))
-    assert likely.output[-1].content[0].logprobs is not None, likely
-    events, response = streamed(input="Hi", reasoning={"effort": "low"}, **usual)
+likely = held(Response, client.responses.create(input="Hi", include=["message.output_text.logprobs"], top_logprobs=2, **usual))
+assert likely.output[-1].content[0].logprobs is not None, likely
+events, response = streamed(input="Hi", reasoning={"effort": "low"}, **usual)
 print(first.output_text)

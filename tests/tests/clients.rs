@@ -64,7 +64,7 @@ fn ollama_python() {
 
 #[test]
 fn openai_python_keeps_responses_and_conversations() {
-    run("responses_client.py", "/v1", &["plain"]);
+    run("responses_client.py", "/v1", &[]);
 }
 
 #[test]

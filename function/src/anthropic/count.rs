@@ -5,12 +5,12 @@ use http::Response;
 use serde_json::json;
 
 use super::{
-    message,
-    request::{OUTPUT_CONFIG, prompt},
+    message, prefill,
+    request::{Asked, OUTPUT_CONFIG, prompt},
     thinking, tools,
 };
 use crate::{
-    Body, models,
+    Body,
     openai::chat::request::{MODEL, model},
     ports::Ports,
     receive, respond,
@@ -47,11 +47,7 @@ pub(crate) static TABLE: Table = Table {
 /// Answers with a number of tokens.
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {
     let mut fields = Fields::of(receive::json(ports, body).await?, &TABLE)?;
-    let (generate, _) = prompt(&mut fields)?;
-    let mut question = json!(generate.prompt);
-    question["tools"] = json!(generate.tools);
-    question["template"] = json!(generate.template);
-    question["add_generation_prompt"] = json!(true);
-    let (_, mut outputs) = models::ask(ports, model(&mut fields).as_deref(), &json!({"render": question})).await?;
-    Ok(respond::document(&json!({"input_tokens": outputs.tokens("tokens")?.len()})))
+    let Asked { generate, prefill, .. } = prompt(&mut fields)?;
+    let tokens = prefill::tokens(ports, model(&mut fields).as_deref(), &generate, prefill.as_deref()).await?;
+    Ok(respond::document(&json!({"input_tokens": tokens.len()})))
 }

@@ -16,7 +16,7 @@ pub(super) static SYSTEM: Field =
 pub(super) static MESSAGES: Field = Field::new(
     "messages",
     Kind::List(&Kind::Object(&TABLE), 1, usize::MAX),
-    "The conversation. Turns of one speaker in a row are one turn. The last is not the assistant's: an answer that is begun already is not continued here.",
+    "The conversation. Turns of one speaker in a row are one turn. Where the last is the assistant's, the answer goes on from its text.",
 )
 .required();
 
@@ -104,20 +104,16 @@ static REDACTED_THINKING: Table = Table {
     open: true,
 };
 
-/// Reads the system text and the turns.
-pub(super) fn conversation(fields: &mut Fields) -> Result<Vec<Message>, ApiError> {
+/// Reads the system text and the turns, and returns the path of the last turn's content too.
+pub(super) fn conversation(fields: &mut Fields) -> Result<(Vec<Message>, String), ApiError> {
     let mut messages = Vec::new();
     messages.extend(fields.take("system").map(|system| Message::new(Role::System, text(system))));
     let mut last = String::new();
     for turn in fields.objects("messages", &TABLE) {
-        last = turn.path("role");
+        last = turn.path("content");
         read(turn, &mut messages)?;
     }
-    if messages.last().is_some_and(|message| message.role == Role::Assistant) {
-        let why = "the last message is the assistant's, and an answer that is begun already is not continued here. End with the user's.";
-        return Err(invalid(&last, why));
-    }
-    Ok(messages)
+    Ok((messages, last))
 }
 
 /// A text, or the texts of blocks.

@@ -4,6 +4,7 @@ mod answer;
 mod count;
 mod error;
 mod message;
+mod prefill;
 mod request;
 pub(crate) mod schemas;
 mod stream;
@@ -29,7 +30,11 @@ use crate::{
 
 /// Answers a conversation.
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {
-    let MessagesRequest { model, generate, thinking, max_tokens, stream } = MessagesRequest::read(receive::json(ports, body).await?)?;
+    let request = MessagesRequest::read(receive::json(ports, body).await?)?;
+    let MessagesRequest { model, mut generate, prefill, thinking, max_tokens, stream } = request;
+    if let Some(prefill) = prefill {
+        generate = prefill::go_on(ports, model.as_deref(), generate, &prefill).await?;
+    }
     let (model, choices) = generate::open(ports, model.as_deref(), &mut [generate]).await?;
     let head = answer::Head { id: ident::random("msg_"), model, thinking, max_tokens };
     if stream {

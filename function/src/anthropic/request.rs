@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    message,
+    message, prefill,
     thinking::{self, Thinking},
     tools,
 };
@@ -95,6 +95,8 @@ pub struct MessagesRequest {
     pub model: Option<String>,
     /// What to generate.
     pub generate: Generate,
+    /// How the answer begins, where the client has begun it; the answer told is the rest.
+    pub prefill: Option<String>,
     /// What is told of the model's thinking.
     pub thinking: Thinking,
     /// Longest answer in tokens.
@@ -115,7 +117,7 @@ impl MessagesRequest {
     /// Reads and checks a request's document.
     pub(crate) fn read(document: Value) -> Result<Self, ApiError> {
         let mut fields = Fields::of(document, &TABLE)?;
-        let (mut generate, thinking) = prompt(&mut fields)?;
+        let Asked { mut generate, prefill, thinking } = prompt(&mut fields)?;
         let max_tokens = fields.count("max_tokens").unwrap_or(1);
         generate.max_tokens = Some(max_tokens);
         generate.stop = fields.texts("stop_sequences");
@@ -123,14 +125,23 @@ impl MessagesRequest {
         sampling.temperature = fields.number("temperature").unwrap_or(sampling.temperature);
         sampling.top_p = fields.number("top_p").unwrap_or(sampling.top_p);
         sampling.top_k = fields.count("top_k").unwrap_or(sampling.top_k);
-        Ok(Self { model: model(&mut fields), generate, thinking, max_tokens, stream: fields.flag("stream").unwrap_or_default() })
+        Ok(Self { model: model(&mut fields), generate, prefill, thinking, max_tokens, stream: fields.flag("stream").unwrap_or_default() })
     }
 }
 
 /// What the model reads of a request, and what is told of its thinking.
-pub(super) fn prompt(fields: &mut Fields) -> Result<(Generate, Thinking), ApiError> {
-    let (told, template) = thinking::read(fields);
-    let mut generate = Generate { template, ..Generate::new(Prompt::Messages(message::conversation(fields)?)) };
+pub(super) struct Asked {
+    pub(super) generate: Generate,
+    pub(super) prefill: Option<String>,
+    pub(super) thinking: Thinking,
+}
+
+/// Reads what a request and one to count its tokens have in common.
+pub(super) fn prompt(fields: &mut Fields) -> Result<Asked, ApiError> {
+    let (thinking, template) = thinking::read(fields);
+    let (mut messages, last) = message::conversation(fields)?;
+    let prefill = prefill::take(&mut messages, &last)?;
+    let mut generate = Generate { template, ..Generate::new(Prompt::Messages(messages)) };
     tools::read(fields, &mut generate)?;
     if let Some(mut config) = fields.object("output_config", &OUTPUT) {
         if let Some(effort) = config.text("effort") {
@@ -142,5 +153,8 @@ pub(super) fn prompt(fields: &mut Fields) -> Result<(Generate, Thinking), ApiErr
         let why = "'tool_choice' demands a call, and then there is no text to hold to it: leave one of them out.";
         return Err(invalid("output_config.format", why));
     }
-    Ok((generate, told))
+    if prefill.is_some() {
+        prefill::check(&generate, thinking != Thinking::Untold, &last)?;
+    }
+    Ok(Asked { generate, prefill, thinking })
 }

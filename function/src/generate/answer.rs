@@ -8,6 +8,7 @@ pub(crate) struct Answer {
     pub(crate) reasoning: String,
     pub(crate) text: String,
     pub(crate) calls: Vec<Call>,
+    pub(crate) tokens: Vec<u32>,
     pub(crate) logprobs: Vec<TokenLogprob>,
     pub(crate) prompt_logprobs: Vec<TokenLogprob>,
     /// There once the last chunk was added.
@@ -37,6 +38,7 @@ impl Answer {
                 }
             }
         }
+        self.tokens.extend(chunk.tokens);
         self.logprobs.extend(chunk.logprobs);
         self.prompt_logprobs.extend(chunk.prompt_logprobs);
         self.ending = self.ending.take().or(chunk.ending);

@@ -12,6 +12,8 @@ use crate::{
 pub(crate) struct Chunk {
     /// What the model thought, said or called, in this order. Possibly nothing.
     pub(crate) events: Vec<Event>,
+    /// The tokens behind them.
+    pub(crate) tokens: Vec<u32>,
     /// Of the tokens behind the events, where they were asked for.
     pub(crate) logprobs: Vec<TokenLogprob>,
     /// Of the prompt's tokens, in the first chunk, where they were asked for.
@@ -135,6 +137,7 @@ impl Chunk {
                 chunk.events.push(Event::CallArguments { index, text });
             }
         }
+        chunk.tokens = outputs.tokens("tokens").unwrap_or_default();
         chunk.logprobs = outputs.json("logprobs")?.unwrap_or_default();
         chunk.prompt_logprobs = outputs.json("prompt_logprobs")?.unwrap_or_default();
         chunk.ending = outputs.json("result")?;

@@ -4,7 +4,7 @@ pub mod chat;
 pub mod completions;
 pub(crate) mod conversations;
 pub mod embeddings;
-mod format;
+pub(crate) mod format;
 mod head;
 pub(crate) mod listing;
 pub(crate) mod logprobs;

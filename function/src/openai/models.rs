@@ -15,7 +15,7 @@ struct Model {
     /// Unix time in seconds; when a model file was made is not known here, so it is the time of the answer.
     created: u64,
     owned_by: &'static str,
-    /// Of one model, where it could be asked: the contract's description of it.
+    /// Of one model and of the default, where it could be asked: the contract's description of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Value>,
     /// vLLM's name of the context's length.
@@ -34,12 +34,23 @@ impl Model {
     fn new(id: String, created: u64) -> Self {
         Self { id, object: "model", created, owned_by: "hearth", meta: None, max_model_len: None }
     }
+
+    /// Adds what the model says of itself, where it is there to be asked.
+    async fn describe<P: Ports>(&mut self, ports: &P) {
+        if let Ok((_, mut outputs)) = models::ask(ports, Some(&self.id), &json!({"describe": true})).await {
+            self.meta = outputs.json::<Value>("description").ok().flatten();
+            self.max_model_len = self.meta.as_ref().and_then(|meta| meta.get("context_length")).cloned();
+        }
+    }
 }
 
-/// `GET /v1/models`. Nothing is asked of the models, as that would load those that are loaded only when they are wanted.
+/// `GET /v1/models`. Nothing is asked of models but the default, which is always loaded: it would load those that are loaded only when they are wanted.
 pub(crate) async fn list<P: Ports>(ports: &P) -> Response<Body> {
     let created = ident::now();
-    let data = models::served(ports).await.into_iter().map(|name| Model::new(name, created)).collect();
+    let mut data: Vec<_> = models::served(ports).await.into_iter().map(|name| Model::new(name, created)).collect();
+    if let Some(default) = data.first_mut() {
+        default.describe(ports).await;
+    }
     respond::document(&Models { object: "list", data })
 }
 
@@ -50,9 +61,6 @@ pub(crate) async fn one<P: Ports>(ports: &P, name: String) -> Result<Response<Bo
         return Err(models::not_found(&name, &served));
     }
     let mut model = Model::new(name, ident::now());
-    if let Ok((_, mut outputs)) = models::ask(ports, Some(&model.id), &json!({"describe": true})).await {
-        model.meta = outputs.json::<Value>("description").ok().flatten();
-        model.max_model_len = model.meta.as_ref().and_then(|meta| meta.get("context_length")).cloned();
-    }
+    model.describe(ports).await;
     Ok(respond::document(&model))
 }

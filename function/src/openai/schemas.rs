@@ -221,7 +221,7 @@ static COMPLETION_DETAILS: Table = Table {
     open: false,
 };
 
-static TIMINGS: Table = Table {
+pub(crate) static TIMINGS: Table = Table {
     name: "Timings",
     plural: "times",
     about: "Times of an answer, with llama.cpp's names.",
@@ -360,9 +360,9 @@ pub(crate) static MODEL: Table = Table {
         Field::new(
             "meta",
             Kind::Map(&Kind::Any),
-            "Not in a list: what it says of itself, such as its purpose, architecture, size, context and chat template.",
+            "Of one model, and of the default in a list: what it says of itself, such as its purpose, architecture, size, context and chat template.",
         ),
-        Field::new("max_model_len", COUNT, "Not in a list: tokens of its context."),
+        Field::new("max_model_len", COUNT, "Where 'meta' is: tokens of its context."),
     ],
     open: false,
 };

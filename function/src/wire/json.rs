@@ -13,11 +13,17 @@ pub const MAX_DEPTH: usize = 64;
 /// Most values (scalars, arrays, objects) in a request.
 pub const MAX_VALUES: usize = 100_000;
 
+/// What compressed bodies begin with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// Reads one JSON document. A name that an object has twice is an error: which of the two counts would be anyone's guess.
 ///
 /// # Errors
 /// 400 that says where the document breaks, or which bound it passes.
 pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    if bytes.starts_with(&GZIP) {
+        return Err(ApiError::bad_request("The request body is compressed, which is not taken here: send the JSON as it is."));
+    }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         ApiError::bad_request(format!("The request body is not UTF-8: an invalid byte at offset {}.", error.valid_up_to()))
     })?;

@@ -188,6 +188,58 @@ fn a_format_holds_the_text() {
     assert_eq!(asked(&hello(json!({"output_config": {}}))).get("grammar"), None);
 }
 
+/// A conversation whose answer is begun.
+fn begun(text: &str) -> Value {
+    begun_with(json!(text))
+}
+
+fn begun_with(content: Value) -> Value {
+    json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": content}]})
+}
+
+fn merge(mut one: Value, other: Value) -> Value {
+    one.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    one
+}
+
+/// The rendered conversation, the beginning's tokens, and the rest of the answer.
+fn going_on() -> World {
+    World::several([
+        vec![Step::Say(json!({"text": "<user>Hi<model>", "tokens": [1, 2, 3]}))],
+        vec![Step::Say(json!({"tokens": [4, 5]}))],
+        vec![Step::Text(" is"), Step::End(" Paris", "stop")],
+    ])
+}
+
+#[test]
+fn an_answer_that_is_begun_is_gone_on_from() {
+    let rendered = json!({"render": {
+        "messages": [{"role": "user", "content": "Hi"}], "tools": [], "template": {"enable_thinking": false, "thinking": false},
+        "add_generation_prompt": true
+    }});
+    let tokenized = json!({"tokenize": "It<|end|>", "control": false, "begin": false});
+    for content in [json!("It<|end|>"), json!([{"type": "text", "text": "It<|end|>"}])] {
+        let world = going_on();
+        let more = json!({"tools": [time()], "tool_choice": {"type": "none"}, "stop_sequences": ["x"]});
+        let answer = world.post(PATH, &hello(merge(begun_with(content), more))).json();
+        assert_eq!(answer["content"], json!([{"type": "text", "text": " is Paris"}]));
+        let requests = world.requests();
+        assert_eq!(requests[..2], [rendered.clone(), tokenized.clone()]);
+        let last = &requests[2];
+        assert_eq!((&last["tokens"], &last["max_tokens"], &last["stop"]), (&json!([1, 2, 3, 4, 5]), &json!(64), &json!(["x"])));
+        assert!(["messages", "tools", "tool_choice", "template"].iter().all(|name| last.get(name).is_none()), "{last}");
+    }
+    let world = going_on();
+    let streamed = world.post(PATH, &hello(merge(begun("It"), json!({"stream": true})))).text();
+    assert!(streamed.contains(r#""text":" is""#) && streamed.contains("message_stop"), "{streamed}");
+    let world = going_on();
+    let mut request = hello(begun("It"));
+    request.as_object_mut().unwrap().remove("max_tokens");
+    assert_eq!(world.post(COUNT, &request).json(), json!({"input_tokens": 5}));
+    // Nothing was begun.
+    assert_eq!(asked(&hello(begun("")))["messages"], json!([{"role": "user", "content": "Hi"}]));
+}
+
 #[test]
 fn wrong_parameters_are_named() {
     let user = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
@@ -199,7 +251,14 @@ fn wrong_parameters_are_named() {
         (json!({"messages": []}), "messages"),
         (json!({"messages": [{"role": "tool", "content": "a"}]}), "messages[0].role"),
         (json!({"messages": [{"role": "user"}]}), "messages[0].content"),
-        (json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}), "messages[1].role"),
+        (begun("b "), "messages[1].content"),
+        (begun("b\n"), "messages[1].content"),
+        (json!({"messages": [{"role": "assistant", "content": "b"}]}), "messages[0].content"),
+        (merge(begun("b"), json!({"thinking": {"type": "adaptive"}})), "messages[1].content"),
+        (merge(begun("b"), json!({"tools": [time()]})), "messages[1].content"),
+        (merge(begun("b"), json!({"output_config": {"format": {"type": "json_schema", "schema": {}}}})), "messages[1].content"),
+        (begun_with(json!([{"type": "tool_use", "id": "1", "name": "f", "input": {}}])), "messages[1].content"),
+        (begun_with(json!([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "b"}])), "messages[1].content"),
         (user(json!([{"text": "a"}])), "messages[0].content[0].type"),
         (user(json!([{"type": "text", "text": "a"}, {"type": "image", "source": {}}])), "messages[0].content[1].type"),
         (user(json!([{"type": "document"}])), "messages[0].content[0].type"),

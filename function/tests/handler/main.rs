@@ -14,6 +14,7 @@ mod conversations;
 mod embeddings;
 mod errors;
 mod formats;
+mod llama_completions;
 mod logprobs;
 mod mutations;
 mod ollama_answers;

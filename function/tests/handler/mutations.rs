@@ -119,6 +119,11 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("/v1/completions", with(json!({"prompt": "Once", "echo": true, "logprobs": 2, "best_of": 2, "stream": true}))),
         ("/v1/completions", with(json!({"prompt": [[1, 2], [3]], "guided_regex": "a+", "suffix": ""}))),
         ("/v1/completions", json!({"prompt": [1, 2], "max_tokens": 0, "echo": true})),
+        (
+            "/completion",
+            json!({"prompt": "Once", "n_predict": 5, "seed": 1, "stop": ["a"], "n_probs": 2, "logit_bias": [[1, false], [2, 0.5]], "stream": true}),
+        ),
+        ("/completion", json!({"prompt": [1, 2], "return_tokens": true, "json_schema": schema, "logit_bias": {"1": 2}, "mirostat": 0})),
         ("/v1/embeddings", json!({"model": "tiny", "input": ["a", [1, 2]], "encoding_format": "base64", "dimensions": 2})),
         ("/v1/embeddings", json!({"input": [1, 2], "dimensions": 1})),
         ("/v1/rerank", json!({"query": "q", "documents": ["a", {"text": "b"}], "top_n": 1, "return_documents": true})),
@@ -255,6 +260,7 @@ fn send(path: &str, body: Vec<u8>) -> (u16, bool) {
         "application/json" => vec![answer.json()],
         "application/x-ndjson" => answer.lines(),
         _ if path == "/v1/messages" => answer.named_events(),
+        _ if path == "/completion" => answer.events(),
         _ if path == "/v1/responses" => {
             let events = answer.events();
             assert_eq!(events.last().unwrap()["type"], "response.completed");

@@ -188,6 +188,12 @@ fn full_answers_are_as_documented() {
     for event in script().post("/v1/completions", &request).events().iter().filter(|event| *event != "[DONE]") {
         check(answer_schema("/v1/completions", "text/event-stream"), event);
     }
+    let mut request = json!({"prompt": "p", "n_probs": 1});
+    check(answer_schema("/completion", "application/json"), &script().post("/completion", &request).json());
+    request["stream"] = json!(true);
+    for event in script().post("/completion", &request).events() {
+        check(answer_schema("/completion", "text/event-stream"), &event);
+    }
     let named = json!({
         "max_tokens": 9, "messages": [{"role": "user", "content": "a"}], "thinking": {"type": "adaptive"}, "tools": [{"name": "f", "input_schema": {}}]
     });

@@ -1,6 +1,14 @@
 //! Which requests are taken and which are refused, and how a refusal reads.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use hearth_function::{
@@ -8,7 +16,7 @@ use hearth_function::{
     wire::json::MAX_DEPTH,
 };
 use http::{Request, StatusCode};
-use http_body::SizeHint;
+use http_body::{Frame, SizeHint};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Frames, Step, World, hello, wait};
@@ -183,7 +191,7 @@ fn a_body_over_the_limit_is_refused_however_it_comes() {
     assert_eq!(post(&fine, Frames::whole(padded(LIMIT))).status, 200);
     let pieces = padded(LIMIT + 1).chunks(65_536).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     let mut bodies = vec![Frames::whole(padded(LIMIT + 1)), Frames { frames: pieces, hint: SizeHint::default() }];
-    // One that announces its length is not even read: these frames would break off.
+    // One that announces its length is not kept: that it breaks off is no matter.
     bodies.push(Frames { frames: VecDeque::from([Err("read")]), hint: SizeHint::with_exact(LIMIT as u64 + 1) });
     for body in bodies {
         let answer = post(&World::new([]), body);
@@ -192,6 +200,51 @@ fn a_body_over_the_limit_is_refused_however_it_comes() {
     }
     let answer = post(&World::new([]).setting("max_body_bytes", "100"), Frames::whole(padded(101)));
     assert_eq!(answer.status, 413);
+}
+
+/// Pieces of a mebibyte, of which it counts those that were taken.
+struct Counted {
+    left: usize,
+    announced: u64,
+    taken: Arc<AtomicUsize>,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+        self.left = left;
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 1 << 20])))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::default();
+        hint.set_lower(self.announced);
+        hint
+    }
+}
+
+/// A client that still sends when the connection closes may never read the answer.
+#[test]
+fn what_is_too_long_is_read_to_its_end_within_reason() {
+    for (announced, pieces, read) in [(12 << 20, 12, 12), (0, 12, 12), (0, 1000, 70), (1 << 40, 1000, 0)] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let body = Counted { left: pieces, announced, taken: Arc::clone(&taken) };
+        let request = Request::post("/v1/chat/completions").body(body).unwrap();
+        let answer = wait(hearth_function::handle(World::new([]), request));
+        assert_eq!(answer.status(), 413);
+        assert_eq!(taken.load(Ordering::Relaxed), read, "of {pieces}");
+    }
+}
+
+#[test]
+fn a_compressed_body_is_refused_by_its_name() {
+    let answer = World::new([]).chat_bytes(&b"\x1f\x8b\x08\0\0"[..]);
+    assert_eq!(answer.status, 400);
+    assert!(answer.message().contains("compressed"));
 }
 
 #[test]

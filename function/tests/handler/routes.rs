@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::world::{Step, World, failure};
+use crate::world::{Event, Step, World, failure};
 
 #[test]
 fn health_follows_the_default_model() {
@@ -49,10 +49,14 @@ fn models_are_listed_once_each_the_default_first() {
         assert_eq!((&model["object"], model["created"].is_u64(), model["owned_by"].is_string()), (&json!("model"), true, true));
     }
     assert_eq!(World::new([]).setting("models", "").get("/v1/models").json()["data"], json!([]));
-    // Listing them loads none.
+    // The default, which is loaded in any case, tells of itself. Listing the others loads none of them.
     let world = World::new([]);
-    world.get("/v1/models");
-    assert_eq!(world.log(), []);
+    let document = world.get("/v1/models").json();
+    assert_eq!((&document["data"][0]["meta"]["context_length"], &document["data"][0]["max_model_len"]), (&json!(2048), &json!(2048)));
+    assert_eq!((document["data"][1].get("meta"), document["data"][1].get("max_model_len")), (None, None));
+    assert!(!world.log().contains(&Event::Loaded("other".into())));
+    let absent = World::new([]).load_error("tiny", failure("loading", "?")).get("/v1/models");
+    assert_eq!((absent.status.as_u16(), absent.json()["data"][0].get("meta")), (200, None));
 }
 
 #[test]
@@ -60,10 +64,8 @@ fn llama_cpps_shorter_paths_lead_to_the_same() {
     assert_eq!(World::new([]).get("/models").json(), World::new([]).get("/v1/models").json());
     let answer = World::new([Step::End("Paris.", "stop")]).post("/chat/completions", &crate::world::hello(json!({})));
     assert_eq!((answer.status.as_u16(), &answer.json()["choices"][0]["message"]["content"]), (200, &json!("Paris.")));
-    // Its models have no paths of their own, and its own completions are another form.
-    for path in ["/models/tiny", "/completions"] {
-        assert_eq!(World::new([]).get(path).status, 404, "{path}");
-    }
+    // Its models have no paths of their own.
+    assert_eq!(World::new([]).get("/models/tiny").status, 404);
 }
 
 #[test]

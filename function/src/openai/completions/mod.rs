@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use request::CompletionRequest;
-pub(crate) use request::{PROMPTS, TABLE, prompts};
+pub(crate) use request::{PROMPTS, TABLE, TOKEN, prompts};
 
 /// Answers with what follows the prompts.
 pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Response<Body>, ApiError> {
@@ -47,7 +47,7 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
 }
 
 /// A prompt as a text.
-async fn text<P: Ports>(ports: &P, model: Option<&str>, prompt: &Prompt) -> Result<String, ApiError> {
+pub(crate) async fn text<P: Ports>(ports: &P, model: Option<&str>, prompt: &Prompt) -> Result<String, ApiError> {
     match prompt {
         Prompt::Text(text) => Ok(text.clone()),
         Prompt::Tokens(tokens) => {

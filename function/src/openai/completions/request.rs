@@ -21,7 +21,7 @@ use crate::{
 /// Answers of one request: of all its prompts together.
 const MAX_ANSWERS: usize = 128;
 
-const TOKEN: Kind = Kind::Integer(0, u32::MAX as i128);
+pub(crate) const TOKEN: Kind = Kind::Integer(0, u32::MAX as i128);
 
 /// A text, tokens, or an array of either.
 pub(crate) const PROMPTS: Kind =
