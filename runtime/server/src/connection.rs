@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1 or HTTP/2 as the client opens it, its timeouts, and the streams that end with it.
 
 use std::{
+    convert::Infallible,
     future::Future,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -17,7 +18,8 @@ use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::sleep_until};
 
 use crate::{
     Handler, Peer,
-    admit::{Activity, Shared, answer},
+    admit::{self, Activity, Shared},
+    metrics::http::Here,
     socket::{self, Link, Tasks},
 };
 
@@ -32,6 +34,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 pub(crate) async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared<H>>, drain: watch::Receiver<bool>) {
     // A token is a few bytes and must leave at once, not wait for the acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
+    let _here = Here::connection();
     let link = Arc::new(Link { shared, activity: Activity::new(), drain: drain.clone(), tasks: Tasks::default() });
     serve(socket, peer, &link, drain).await;
     link.tasks.ended().await;
@@ -53,10 +56,15 @@ async fn serve<H: Handler>(socket: TcpStream, peer: SocketAddr, link: &Arc<Link<
         request.extensions_mut().insert(Peer(peer));
         let link = Arc::clone(link);
         async move {
-            if socket::asks(&request) {
-                return socket::open(link, request).await;
-            }
-            answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request.map(Into::into)).await
+            let shared = Arc::clone(&link.shared);
+            let answer = async |request: Request<Incoming>| {
+                let Ok(response) = match socket::asks(&request) {
+                    true => socket::open(link, request).await,
+                    false => admit::answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request.map(Into::into)).await,
+                };
+                response
+            };
+            Ok::<_, Infallible>(admit::observed(&shared, request, answer).await)
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(socket), service));

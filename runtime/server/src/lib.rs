@@ -1,4 +1,4 @@
-//! The listener: HTTP/1.1 and HTTP/2, WebSocket, connection limits, signals and drain; generic over any [`Handler`].
+//! The listener: HTTP/1.1 and HTTP/2, WebSocket, connection limits, signals and drain; logs, metrics and traces of all requests; generic over any [`Handler`].
 //!
 //! Used by `hearth-host` and the native binary. Does not know what a chat is.
 
@@ -10,19 +10,27 @@ mod admit;
 mod bind;
 mod body;
 mod connection;
+mod health;
 mod holder;
+pub mod log;
+pub mod metrics;
+pub mod notify;
+mod observe;
 mod options;
 mod refuse;
 mod request;
 mod serve;
 mod signal;
 pub mod socket;
+mod trace;
 
 pub use bind::{BindError, bind};
+pub use observe::{LogFile, LogFormat, Observe, ObserveArgs};
 pub use options::{Options, SocketOptions};
 pub use request::RequestBody;
 pub use serve::{ServeError, serve};
 pub use signal::shutdown_signal;
+pub use trace::{TraceError, Traces};
 
 /// A boxed error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

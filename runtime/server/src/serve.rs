@@ -9,13 +9,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Handler, Options, admit::Shared, connection, refuse};
+use crate::{Handler, Options, admit::Shared, connection, metrics, notify, refuse};
 
 /// Connections over the limit that are told so at once; beyond this many they are only closed.
 const REFUSALS: usize = 64;
 /// Failures of accept in a row, each followed by a pause, that are taken for the end of the listener.
 const FAILURES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a last word may take to leave, and spans to be sent.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Why a server ended that nobody had asked to.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +27,8 @@ pub enum ServeError {
     Accept(#[source] io::Error),
 }
 
-/// Serves `handler` on `listener` until `shutdown` resolves; then takes no further connection, lets the responses under way end within `options.drain`, cuts what is
-/// left, and returns.
+/// Serves `handler` on `listener` until `shutdown` resolves; then takes no further connection, lets the responses under way end within `options.drain`, tells what is left
+/// that it is cut and does so, and returns.
 ///
 /// # Errors
 /// [`ServeError`] when the listener fails for good.
@@ -38,9 +40,20 @@ pub async fn serve<H: Handler>(
 ) -> Result<(), ServeError> {
     let (connections, refusals) = (Arc::new(Semaphore::new(options.connections)), Arc::new(Semaphore::new(REFUSALS)));
     let (requests, sockets) = (Arc::new(Semaphore::new(options.requests)), Arc::new(Semaphore::new(options.sockets)));
-    let shared = Arc::new(Shared { handler, requests, sockets, options });
+    let (stop, stopping) = watch::channel(false);
+    let (cut, cuts) = watch::channel(false);
+    let shared = Arc::new(Shared { handler, requests, sockets, options, stopping, cut: cuts });
+    let _upkeep = Aborted(tokio::spawn(async { tokio::join!(metrics::upkeep(), notify::watchdog()) }).abort_handle());
     let (drain, draining) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    // The end that was asked for, and the notice that is given of it.
+    let shutdown = async {
+        shutdown.await;
+        let Options { notice, drain, .. } = shared.options;
+        notify::stopping(notice + drain + 3 * LAST);
+        let _ = stop.send(true);
+        sleep(notice).await;
+    };
     let mut shutdown = pin!(shutdown);
     let mut failures = 0;
     loop {
@@ -73,6 +86,7 @@ pub async fn serve<H: Handler>(
                 drop(permit);
             });
         } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            metrics::http::refused("connections");
             tracing::warn!(%peer, limit = shared.options.connections, "refused a connection: as many as the limit are open");
             tasks.spawn(async move {
                 refuse::connection(socket).await;
@@ -84,9 +98,24 @@ pub async fn serve<H: Handler>(
     let _ = drain.send(true);
     if timeout(shared.options.drain, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         tracing::warn!(connections = tasks.len(), "cut what was still open after {:?} of draining", shared.options.drain);
-        tasks.shutdown().await;
+        let _ = cut.send(true);
+        if timeout(LAST, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+    if let Some(traces) = &shared.options.observe.traces {
+        traces.flush(LAST).await;
     }
     Ok(())
+}
+
+/// A task that ends with its owner.
+struct Aborted(tokio::task::AbortHandle);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Whether a failed accept says something about one client only.
