@@ -504,7 +504,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 34] = [
         stream: None,
     },
     Endpoint {
-        paths: &["/health", "/v1/health"],
+        paths: &["/health", "/v1/health", "/health/ready"],
         methods: GET,
         action: Action::Health,
         group: Group::Service,

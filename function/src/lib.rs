@@ -23,6 +23,7 @@ mod routes;
 mod settings;
 mod socket;
 mod store;
+mod told;
 pub mod wire;
 
 #[cfg(target_family = "wasm")]

@@ -9,7 +9,7 @@ use crate::{
     llama, models, ollama, openai, openapi,
     page::{self, Asset},
     ports::Ports,
-    socket,
+    socket, told,
     wire::{ApiError, error::ErrorType, fields::Fields, query, table::quoted},
 };
 
@@ -69,15 +69,15 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     match route(&parts.method, path) {
-        Ok(Route::Page(asset)) => page::get(asset, &parts.headers),
-        Ok(Route::Docs(asset)) => docs::get(asset),
-        Ok(Route::Socket) => socket::describe(),
+        Ok(Route::Page(asset)) => told::route("/", page::get(asset, &parts.headers)),
+        Ok(Route::Docs(asset)) => told::route("/docs", docs::get(asset)),
+        Ok(Route::Socket) => told::route(socket::PATH, socket::describe()),
         Ok(Route::Api(endpoint, segments)) => {
             let answer = match Asked::read(endpoint, segments, parts.uri.query()) {
                 Ok(asked) => act(&ports, endpoint.action, asked, body).await,
                 Err(error) => Err(error),
             };
-            answer.unwrap_or_else(|error| endpoint.group.refusal(&error))
+            told::route(endpoint.paths[0], answer.unwrap_or_else(|error| endpoint.group.refusal(&error)))
         }
         Err(Some(methods)) => Group::of(path).refusal(&not_allowed(&parts.method, path, methods)),
         Err(None) => Group::of(path).refusal(&not_found(&parts.method, path)),

@@ -9,6 +9,7 @@ use super::{Answer, Chunk};
 use crate::{
     nn::{self, Outputs, Tensors},
     ports::Context,
+    told::Told,
     wire::ApiError,
 };
 
@@ -25,12 +26,15 @@ pub(crate) struct Choices<C> {
     turn: usize,
     /// A chunk that is there already.
     first: Option<(usize, Chunk)>,
+    told: Told,
 }
 
 struct Running<C> {
     stage: Stage<C>,
     /// Calls that the answer has opened.
     calls: usize,
+    /// Whether the prompt is that of the sequence before.
+    is_repeat: bool,
 }
 
 enum Stage<C> {
@@ -45,10 +49,19 @@ enum Stage<C> {
 }
 
 impl<C: Context> Choices<C> {
-    /// Sequences with their requests. Nothing is computed before it is asked for.
-    pub(super) fn start(sequences: Vec<(C, Tensors)>) -> Self {
-        let running = sequences.into_iter().map(|(context, request)| Running { stage: Stage::Waiting(context, request), calls: 0 });
-        Self { running: running.collect(), turn: 0, first: None }
+    /// Sequences with their requests, and whether each has the prompt of the one before. Nothing is computed before it is asked for.
+    pub(super) fn start(sequences: Vec<(C, Tensors, bool)>, told: Told) -> Self {
+        let running = sequences.into_iter().map(|(context, request, is_repeat)| Running {
+            stage: Stage::Waiting(context, request),
+            calls: 0,
+            is_repeat,
+        });
+        Self { running: running.collect(), turn: 0, first: None, told }
+    }
+
+    /// What the server is told of the answer so far.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     /// Waits for a chunk, and keeps it for [`Self::next`].
@@ -81,9 +94,15 @@ impl<C: Context> Choices<C> {
         let chunk = outputs.and_then(|mut outputs| Chunk::read(&mut outputs, calls));
         match &chunk {
             Ok(Chunk { ending: None, .. }) => {}
-            Ok(_) => self.running[index].stage = Stage::Ended,
+            Ok(Chunk { ending: Some(ending), .. }) => {
+                self.told.add(ending, self.running[index].is_repeat);
+                self.running[index].stage = Stage::Ended;
+            }
             // One choice that fails is the answer's failure.
-            Err(_) => self.running.clear(),
+            Err(_) => {
+                self.told.fail();
+                self.running.clear();
+            }
         }
         Some(chunk.map(|chunk| (index, chunk)))
     }
@@ -114,14 +133,14 @@ impl<C: Context> Choices<C> {
         if ended == count { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// The answers whole, in order.
-    pub(crate) async fn whole(mut self) -> Result<Vec<Answer>, ApiError> {
+    /// The answers whole, in order, and what the server is told of them.
+    pub(crate) async fn whole(mut self) -> Result<(Vec<Answer>, Told), ApiError> {
         let mut answers: Vec<_> = (0..self.count()).map(|_| Answer::default()).collect();
         while let Some(next) = self.next().await {
             let (index, chunk) = next?;
             answers[index].add(chunk);
         }
-        Ok(answers)
+        Ok((answers, self.told))
     }
 }
 
