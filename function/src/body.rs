@@ -13,8 +13,8 @@ use http_body::{Frame, SizeHint};
 pub enum Body {
     /// Known whole.
     Full(Option<Bytes>),
-    /// Made chunk by chunk, each when it is asked for.
-    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// Made frame by frame, each when it is asked for; the last may be trailers.
+    Stream(Pin<Box<dyn Stream<Item = Frame<Bytes>> + Send>>),
 }
 
 impl Body {
@@ -40,7 +40,7 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => stream.as_mut().poll_next(cx).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => stream.as_mut().poll_next(cx).map(|frame| frame.map(Ok)),
         }
     }
 

@@ -587,7 +587,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 37] = [
         stream: None,
     },
     Endpoint {
-        paths: &["/health", "/v1/health"],
+        paths: &["/health", "/v1/health", "/health/ready"],
         methods: GET,
         action: Action::Health,
         group: Group::Service,

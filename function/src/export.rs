@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::Response;
+use http_body::Frame;
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,7 +53,7 @@ pub(crate) async fn get<P: Ports>(ports: &P) -> Result<Response<Body>, ApiError>
             }
         }
     });
-    Ok(respond::stream(respond::LINES, Body::Stream(Box::pin(lines.fuse()))))
+    Ok(respond::stream(respond::LINES, Body::Stream(Box::pin(lines.fuse().map(Frame::data)))))
 }
 
 /// `None` for what was deleted meanwhile, or whose time is over.

@@ -27,6 +27,7 @@ mod routes;
 mod settings;
 mod socket;
 mod store;
+mod told;
 mod watched;
 pub mod wire;
 

@@ -11,7 +11,7 @@ use crate::{
     limits, llama, models, ollama, openai, openapi,
     page::{self, Asset},
     ports::Ports,
-    socket,
+    socket, told,
     watched::Called,
     wire::{ApiError, error::ErrorType, fields::Fields, query, table::quoted},
 };
@@ -72,9 +72,9 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     match route(&parts.method, path) {
-        Ok(Route::Page(asset)) => page::get(asset, &parts.headers),
-        Ok(Route::Docs(asset)) => docs::get(asset),
-        Ok(Route::Socket) => socket::describe(),
+        Ok(Route::Page(asset)) => told::route("/", page::get(asset, &parts.headers)),
+        Ok(Route::Docs(asset)) => told::route("/docs", docs::get(asset)),
+        Ok(Route::Socket) => told::route(socket::PATH, socket::describe()),
         Ok(Route::Api(endpoint, segments)) => {
             let caller = match keys::authenticate(&ports, &parts.headers, endpoint.action.need()).await {
                 Ok(caller) => caller,
@@ -85,7 +85,7 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
                 Ok(asked) => act(&ports, endpoint.action, asked, body).await,
                 Err(error) => Err(error),
             };
-            let mut response = answer.unwrap_or_else(|error| endpoint.group.refusal(&error));
+            let mut response = told::route(endpoint.paths[0], answer.unwrap_or_else(|error| endpoint.group.refusal(&error)));
             tell(ports.caller(), &mut response);
             response
         }

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hearth_engine::Quantization;
+use hearth_server::ObserveArgs;
 
 use crate::bench::BenchArgs;
 
@@ -143,6 +144,8 @@ pub(crate) struct ServeArgs {
     pub(crate) unload_after: u64,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
     /// Chats computed together; further ones wait
     #[arg(long, value_name = "N", default_value_t = 32, env = "HEARTH_SEQUENCES", value_parser = at_least_one)]
     pub(crate) sequences: usize,

@@ -4,11 +4,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hearth_engine::Engine;
-use hearth_server::{Options, SocketOptions, bind, shutdown_signal};
+use hearth_server::{Options, SocketOptions, bind, log, metrics, notify, shutdown_signal};
 use hearth_store::Store;
 
 use crate::{
-    cli::{ServeArgs, state_dir},
+    cli::{ServeArgs, models_dir, state_dir},
     engine::{self, Load},
     ports::{Handler, Ports},
     select::{Selected, all_here, select},
@@ -16,6 +16,9 @@ use crate::{
 
 /// Serves until a signal ends it.
 pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let state = state_dir(args.state_dir.clone()).ok();
+    log::begin(&args.observe, "warn", state.map(|folder| folder.join("logs/service.log")))?;
+    metrics::install(hearth_engine::HISTOGRAMS);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args));
     // A model that is still being read must not hold up an end that was asked for.
@@ -47,12 +50,16 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     }
     let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
     let handler = Arc::new(Handler(Ports::new(engine.clone(), &names, store, args.store_days)?));
+    let state = state_dir(args.state_dir).ok().filter(|_| !args.no_store);
+    let folders = state.map(|folder| ("state", folder)).into_iter().chain(models_dir().ok().map(|folder| ("models", folder))).collect();
     // Every chat that may run or wait has its request, and some are left for lists and pages.
     let requests = args.sequences.saturating_add(args.queue).saturating_add(64);
     let options = Options {
         requests,
         connections: requests.saturating_mul(2).max(1024),
+        notice: Duration::from_secs(args.observe.drain_notice),
         drain: Duration::from_secs(args.drain),
+        observe: args.observe.observe(folders)?,
         socket: SocketOptions { origins: args.allow_origin, ..SocketOptions::default() },
         ..Options::default()
     };
@@ -91,6 +98,10 @@ async fn announce(engine: &Engine, models: &[Selected], at_start: usize, address
         };
         lines += &format!("  model   {name} ({state})\n");
     }
+    notify::ready(&format!(
+        "serving {} at http://{address}",
+        models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ")
+    ));
     println!("Hearth is ready at http://{address}\n{lines}  device  {}", engine.device_description());
     Ok(())
 }

@@ -38,8 +38,8 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     let (model, choices) = generate::open(ports, model.as_deref(), &mut [generate]).await?;
     let head = answer::Head { id: ident::random("msg_"), model, thinking, max_tokens };
     if stream {
-        return Ok(respond::stream(respond::EVENTS, frames::body(choices, stream::Writer::new(head))));
+        return Ok(frames::respond(respond::EVENTS, choices, stream::Writer::new(head)));
     }
-    let answers = choices.whole().await?;
-    Ok(respond::document(&answer::Message::whole(&head, &answers[0])))
+    let (answers, told) = choices.whole().await?;
+    Ok(told.with(respond::document(&answer::Message::whole(&head, &answers[0]))))
 }

@@ -9,6 +9,7 @@ use super::{Answer, Chunk};
 use crate::{
     nn::{self, Outputs, Tensors},
     ports::Context,
+    told::Told,
     wire::ApiError,
 };
 
@@ -27,12 +28,15 @@ pub(crate) struct Choices<C> {
     together: usize,
     /// A chunk that is there already.
     first: Option<(usize, Chunk)>,
+    told: Told,
 }
 
 struct Running<C> {
     stage: Stage<C>,
     /// Calls that the answer has opened.
     calls: usize,
+    /// Whether the prompt is that of the sequence before.
+    is_repeat: bool,
 }
 
 enum Stage<C> {
@@ -47,10 +51,20 @@ enum Stage<C> {
 }
 
 impl<C: Context> Choices<C> {
-    /// Sequences with their requests, of which at most `together` are computed at the same time. Nothing is computed before it is asked for.
-    pub(super) fn start(sequences: Vec<(C, Tensors)>, together: usize) -> Self {
-        let running = sequences.into_iter().map(|(context, request)| Running { stage: Stage::Waiting(context, request), calls: 0 });
-        Self { running: running.collect(), turn: 0, together: together.clamp(1, TOGETHER), first: None }
+    /// Sequences with their requests, and whether each has the prompt of the one before; of them at most `together` are computed at the same time. Nothing is computed before
+    /// it is asked for.
+    pub(super) fn start(sequences: Vec<(C, Tensors, bool)>, together: usize, told: Told) -> Self {
+        let running = sequences.into_iter().map(|(context, request, is_repeat)| Running {
+            stage: Stage::Waiting(context, request),
+            calls: 0,
+            is_repeat,
+        });
+        Self { running: running.collect(), turn: 0, together: together.clamp(1, TOGETHER), first: None, told }
+    }
+
+    /// What the server is told of the answer so far.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     /// Waits for a chunk, and keeps it for [`Self::next`].
@@ -83,9 +97,15 @@ impl<C: Context> Choices<C> {
         let chunk = outputs.and_then(|mut outputs| Chunk::read(&mut outputs, calls));
         match &chunk {
             Ok(Chunk { ending: None, .. }) => {}
-            Ok(_) => self.running[index].stage = Stage::Ended,
+            Ok(Chunk { ending: Some(ending), .. }) => {
+                self.told.add(ending, self.running[index].is_repeat);
+                self.running[index].stage = Stage::Ended;
+            }
             // One choice that fails is the answer's failure.
-            Err(_) => self.running.clear(),
+            Err(_) => {
+                self.told.fail();
+                self.running.clear();
+            }
         }
         Some(chunk.map(|chunk| (index, chunk)))
     }
@@ -116,14 +136,14 @@ impl<C: Context> Choices<C> {
         if ended == count { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// The answers whole, in order.
-    pub(crate) async fn whole(mut self) -> Result<Vec<Answer>, ApiError> {
+    /// The answers whole, in order, and what the server is told of them.
+    pub(crate) async fn whole(mut self) -> Result<(Vec<Answer>, Told), ApiError> {
         let mut answers: Vec<_> = (0..self.count()).map(|_| Answer::default()).collect();
         while let Some(next) = self.next().await {
             let (index, chunk) = next?;
             answers[index].add(chunk);
         }
-        Ok(answers)
+        Ok((answers, self.told))
     }
 }
 

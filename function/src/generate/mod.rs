@@ -22,6 +22,7 @@ pub use request::{Function, Generate, Grammar, Prompt, Sampling, Tool, ToolChoic
 use crate::{
     models, nn,
     ports::{Graph, Nn, Ports},
+    told::{Operation, Told},
     wire::ApiError,
 };
 
@@ -45,11 +46,13 @@ pub(crate) async fn open<P: Ports>(
     }
     let sequences = requests.iter().map(|request| {
         let context = graph.init_execution_context().map_err(|error| nn::api_error(&error))?;
-        Ok((context, nn::document(request)?))
+        Ok((context, nn::document(request)?, request.is_repeat))
     });
     // A request alone is not to be more than its key's limit: its choices wait for each other.
     let together = caller.limits().concurrent.map_or(usize::MAX, |limit| limit as usize);
-    let mut choices = Choices::start(sequences.collect::<Result<Vec<_>, ApiError>>()?, together);
+    let is_chat = requests.iter().any(|request| matches!(request.prompt, Prompt::Messages(_)));
+    let told = Told::new(&model, if is_chat { Operation::Chat } else { Operation::TextCompletion });
+    let mut choices = Choices::start(sequences.collect::<Result<Vec<_>, ApiError>>()?, together, told);
     choices.first().await?;
     Ok((model, choices))
 }

@@ -49,6 +49,9 @@ pub struct Generate {
     pub client_limit: Option<u32>,
     /// How tokens are drawn.
     pub sampling: Sampling,
+    /// Whether this is a further choice for the prompt of the request before: its tokens count once.
+    #[serde(skip)]
+    pub(crate) is_repeat: bool,
 }
 
 impl Generate {
@@ -69,6 +72,7 @@ impl Generate {
             client: None,
             client_limit: None,
             sampling: Sampling::default(),
+            is_repeat: false,
         }
     }
 
@@ -78,6 +82,7 @@ impl Generate {
         // A prompt may be megabytes: it is copied for further choices only.
         let mut requests = vec![self; count as usize];
         for (index, request) in (0..).zip(&mut requests) {
+            request.is_repeat = index > 0;
             request.sampling.seed = seed.map(|seed| seed.wrapping_add(index));
         }
         requests

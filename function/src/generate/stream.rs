@@ -5,9 +5,11 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use http::{HeaderMap, Response};
+use http_body::Frame;
 
 use super::{Choices, Chunk};
-use crate::{Body, ports::Context, wire::ApiError};
+use crate::{Body, ports::Context, respond, told::Told, wire::ApiError};
 
 /// How an API writes a streamed answer. Each call adds to `frame`; what one pull has added leaves together.
 pub(crate) trait Frames: Send + 'static {
@@ -32,15 +34,24 @@ pub(crate) trait Frames: Send + 'static {
 struct State<C, F> {
     /// `None` once all was said.
     choices: Option<Choices<C>>,
+    /// What the server is told behind the last frame.
+    told: Option<Told>,
     /// Choices that have not ended.
     open: usize,
     frames: F,
     begun: bool,
 }
 
-/// The body of an answer whose first chunk is there: that it could be computed is what made the status 200.
-pub(crate) fn body<C: Context, F: Frames>(choices: Choices<C>, frames: F) -> Body {
-    let state = State { open: choices.count(), choices: Some(choices), frames, begun: false };
+/// An answer whose first chunk is there: that it could be computed is what made the status 200.
+pub(crate) fn respond<C: Context, F: Frames>(content_type: &'static str, choices: Choices<C>, frames: F) -> Response<Body> {
+    let told = choices.told().clone();
+    let mut response = respond::stream(content_type, body(choices, frames));
+    told.begin(response.headers_mut());
+    response
+}
+
+fn body<C: Context, F: Frames>(choices: Choices<C>, frames: F) -> Body {
+    let state = State { open: choices.count(), choices: Some(choices), told: None, frames, begun: false };
     let frames = stream::unfold(state, |mut state| async move {
         let frame = state.advance().await?;
         Some((frame, state))
@@ -51,8 +62,12 @@ pub(crate) fn body<C: Context, F: Frames>(choices: Choices<C>, frames: F) -> Bod
 
 impl<C: Context, F: Frames> State<C, F> {
     /// The next frame, or `None` at the end.
-    async fn advance(&mut self) -> Option<Bytes> {
-        let choices = self.choices.as_mut()?;
+    async fn advance(&mut self) -> Option<Frame<Bytes>> {
+        let Some(choices) = &mut self.choices else {
+            let mut trailers = HeaderMap::new();
+            self.told.take()?.end(&mut trailers);
+            return Some(Frame::trailers(trailers));
+        };
         let mut frame = Vec::new();
         if !std::mem::replace(&mut self.begun, true) {
             // The headers leave now, not with the second chunk.
@@ -65,24 +80,29 @@ impl<C: Context, F: Frames> State<C, F> {
                     self.open -= usize::from(chunk.ending.is_some());
                     self.frames.chunk(&mut frame, index, chunk);
                     if self.open == 0 {
+                        self.told = Some(choices.told().clone());
                         self.choices = None;
                         // With the last chunk and not a pull later: a client may close as soon as it has seen the end.
                         match self.frames.settle().await {
                             Ok(()) => self.frames.end(&mut frame),
-                            Err(error) => self.frames.fail(&mut frame, &error),
+                            Err(error) => {
+                                self.told.iter_mut().for_each(Told::fail);
+                                self.frames.fail(&mut frame, &error);
+                            }
                         }
-                        return Some(frame.into());
+                        return Some(Frame::data(frame.into()));
                     }
                 }
                 Some(Err(error)) => {
                     self.frames.fail(&mut frame, &error);
+                    self.told = Some(choices.told().clone());
                     self.choices = None;
-                    return Some(frame.into());
+                    return Some(Frame::data(frame.into()));
                 }
                 None => return None,
             }
             if !frame.is_empty() {
-                return Some(frame.into());
+                return Some(Frame::data(frame.into()));
             }
         }
     }

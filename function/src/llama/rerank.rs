@@ -13,6 +13,7 @@ use crate::{
     },
     ports::Ports,
     receive, respond,
+    told::Told,
     wire::{
         ApiError,
         fields::Fields,
@@ -89,7 +90,8 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
             ranked.document = Some(json!({"text": texts[ranked.index + 1]}));
         }
     }
-    Ok(respond::document(&Answer { object: "list", model, results, usage: Usage::of(tokens) }))
+    let told = Told::embeddings(&model, tokens);
+    Ok(told.with(respond::document(&Answer { object: "list", model, results, usage: Usage::of(tokens) })))
 }
 
 static EMPTY: Vec<f32> = Vec::new();

@@ -158,9 +158,9 @@ pub(super) async fn answer<P: Ports>(ports: &P, wanted: Wanted, asked: Asked, fo
     let (loaded, choices) = generate::open(ports, wanted.name.as_deref(), &mut [generate]).await?;
     let model = wanted.told(&loaded);
     if stream {
-        return Ok(respond::stream(respond::LINES, frames::body(choices, Writer::new(form, model, thinking))));
+        return Ok(frames::respond(respond::LINES, choices, Writer::new(form, model, thinking)));
     }
-    let answers = choices.whole().await?;
+    let (answers, told) = choices.whole().await?;
     let answer = &answers[0];
     let saying = Saying {
         text: &answer.text,
@@ -168,5 +168,5 @@ pub(super) async fn answer<P: Ports>(ports: &P, wanted: Wanted, asked: Asked, fo
         calls: &answer.calls,
         logprobs: &answer.logprobs,
     };
-    Ok(respond::document(&Document::new(form, &model, saying, answer.ending.as_ref().map(End::from))))
+    Ok(told.with(respond::document(&Document::new(form, &model, saying, answer.ending.as_ref().map(End::from)))))
 }

@@ -14,6 +14,7 @@ use crate::{
     openai::embeddings::{self, Embedded, MAX_INPUTS, Timings, shortened},
     ports::Ports,
     receive, respond,
+    told::Told,
     wire::{
         ApiError,
         fields::Fields,
@@ -77,13 +78,14 @@ pub(crate) async fn embed<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P,
     let truncate = fields.flag("truncate").unwrap_or_default();
     let dimensions = fields.count("dimensions");
     let Embedded { model, vectors, tokens, timings } = vectors(ports, wanted.name.as_deref(), &input, truncate).await?;
-    Ok(respond::document(&Answer {
+    let answer = Answer {
         model: wanted.told(&model),
         embeddings: vectors.into_iter().map(|vector| shortened(vector, dimensions)).collect::<Result<_, _>>()?,
         total_duration: nanoseconds(timings.queue_ms + timings.compute_ms),
         load_duration: nanoseconds(timings.queue_ms),
         prompt_eval_count: tokens,
-    }))
+    };
+    Ok(Told::embeddings(&model, tokens).with(respond::document(&answer)))
 }
 
 /// Answers with a text's vector, or an empty one where there is no text.
@@ -91,8 +93,8 @@ pub(crate) async fn embeddings<P: Ports, B: http_body::Body<Data = Bytes>>(ports
     let mut fields = Fields::of(receive::json(ports, body).await?, &EMBEDDINGS)?;
     let wanted = wanted(ports, &mut fields).await;
     let input: Vec<_> = fields.text("prompt").filter(|text| !text.is_empty()).map(Value::from).into_iter().collect();
-    let embedded = vectors(ports, wanted.name.as_deref(), &input, true).await?;
-    Ok(respond::document(&json!({"embedding": embedded.vectors.into_iter().next().unwrap_or_default()})))
+    let Embedded { model, vectors, tokens, .. } = vectors(ports, wanted.name.as_deref(), &input, true).await?;
+    Ok(Told::embeddings(&model, tokens).with(respond::document(&json!({"embedding": vectors.into_iter().next().unwrap_or_default()}))))
 }
 
 /// The vectors of any number of texts; of none, the model is loaded and that is all.

@@ -17,6 +17,7 @@ use crate::{
     nn::internal,
     ports::Ports,
     receive, respond,
+    told::Told,
     wire::{
         ApiError,
         fields::Fields,
@@ -143,7 +144,8 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
         };
         data.push(Embedding { object: "embedding", index, embedding });
     }
-    Ok(respond::document(&Answer { object: "list", data, model, usage: Usage::of(tokens) }))
+    let told = Told::embeddings(&model, tokens);
+    Ok(told.with(respond::document(&Answer { object: "list", data, model, usage: Usage::of(tokens) })))
 }
 
 /// Vectors of texts.

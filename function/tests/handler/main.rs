@@ -30,5 +30,6 @@ mod responses_stream;
 mod routes;
 mod streams;
 mod tokens;
+mod told;
 mod tools;
 mod world;

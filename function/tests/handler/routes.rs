@@ -7,7 +7,7 @@ use crate::world::{Event, Step, World, failure};
 
 #[test]
 fn health_follows_the_default_model() {
-    for path in ["/health", "/v1/health"] {
+    for path in ["/health", "/v1/health", "/health/ready"] {
         let answer = World::new([]).get(path);
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, r#"{"status":"ok"}"#));
         let answer = World::new([]).load_error("tiny", failure("loading", "tiny is at 40 %")).get(path);

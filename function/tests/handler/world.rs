@@ -592,10 +592,13 @@ pub fn wait<F: Future>(future: F) -> F::Output {
 
 /// The next frame of a body.
 pub fn frame(body: &mut Body) -> Option<String> {
-    wait(std::future::poll_fn(|task| Pin::new(&mut *body).poll_frame(task))).map(|frame| {
-        let Ok(frame) = frame;
-        String::from_utf8(frame.into_data().unwrap().to_vec()).expect("a frame is whole characters")
-    })
+    piece(body)?.into_data().ok().map(|bytes| String::from_utf8(bytes.to_vec()).expect("a frame is whole characters"))
+}
+
+/// The next frame, be it trailers.
+fn piece(body: &mut Body) -> Option<Frame<Bytes>> {
+    let Ok(frame) = wait(std::future::poll_fn(|task| Pin::new(&mut *body).poll_frame(task))).transpose();
+    frame
 }
 
 /// A whole answer.
@@ -603,13 +606,22 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: http::HeaderMap,
     pub frames: Vec<String>,
+    /// Behind them.
+    pub trailers: http::HeaderMap,
 }
 
 impl Answer {
     pub fn of(response: Response<Body>) -> Self {
         let (parts, mut body) = response.into_parts();
-        let frames = std::iter::from_fn(|| frame(&mut body)).collect();
-        Self { status: parts.status, headers: parts.headers, frames }
+        let (mut frames, mut trailers) = (Vec::new(), http::HeaderMap::new());
+        while let Some(frame) = piece(&mut body) {
+            assert!(trailers.is_empty(), "nothing follows trailers");
+            match frame.into_data() {
+                Ok(bytes) => frames.push(String::from_utf8(bytes.to_vec()).expect("a frame is whole characters")),
+                Err(frame) => trailers = frame.into_trailers().unwrap(),
+            }
+        }
+        Self { status: parts.status, headers: parts.headers, frames, trailers }
     }
 
     pub fn text(&self) -> String {

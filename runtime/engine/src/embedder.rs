@@ -16,6 +16,8 @@ use serde_json::json;
 use crate::{
     Error, Stats,
     delivery::{Delivery, Event},
+    generation::FinishReason,
+    measures::{Ended, Measures, Refusal, Times},
     sequence::{Claim, Client, SequenceId},
     served::{client_busy, expired, panic_message, queue_full},
 };
@@ -47,6 +49,18 @@ impl Job {
 
     fn tokens(&self) -> usize {
         self.inputs.iter().map(Vec::len).sum()
+    }
+
+    /// Where its time went: what other requests call prefill is all of the computing.
+    fn times(&self, now: Instant) -> Times {
+        let first = self.first.unwrap_or(now);
+        Times {
+            queue: first.duration_since(self.asked),
+            prefill: now.duration_since(first),
+            decode: Duration::ZERO,
+            prompt_tokens: self.tokens(),
+            generated: 0,
+        }
     }
 
     /// The last chunk's `result`.
@@ -84,16 +98,18 @@ pub(crate) struct Embedder {
     /// Whose turn it is, and the requests of each with inputs to begin, in order of arrival.
     turns: VecDeque<(Client, VecDeque<SequenceId>)>,
     batch: Option<Batch>,
+    measures: Measures,
 }
 
 impl Embedder {
-    pub(crate) fn new(encoder: Box<dyn Encoder>, most: usize, max_wait: Duration) -> Self {
-        Self { encoder, most, max_wait, jobs: HashMap::new(), turns: VecDeque::new(), batch: None }
+    pub(crate) fn new(encoder: Box<dyn Encoder>, most: usize, max_wait: Duration, measures: Measures) -> Self {
+        Self { encoder, most, max_wait, jobs: HashMap::new(), turns: VecDeque::new(), batch: None, measures }
     }
 
     /// Takes a request, or tells its reader that the queue is full or its client has enough already.
     pub(crate) fn start(&mut self, id: SequenceId, mut job: Job) {
         if self.jobs.len() >= self.most {
+            self.measures.refused(Refusal::QueueFull);
             job.delivery.send(Event::Failed(queue_full()));
             return;
         }
@@ -109,8 +125,15 @@ impl Embedder {
         self.jobs.insert(id, job);
     }
 
-    /// The request's reader is gone, or it is over.
-    pub(crate) fn remove(&mut self, id: SequenceId) {
+    /// The request's reader is gone; it may have ended before.
+    pub(crate) fn cancel(&mut self, id: SequenceId) {
+        if self.jobs.contains_key(&id) {
+            self.measures.ended(Ended::Aborted, None);
+        }
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: SequenceId) {
         if self.jobs.remove(&id).is_some() {
             self.turns.iter_mut().for_each(|(_, waiting)| waiting.retain(|other| *other != id));
             self.turns.retain(|(_, waiting)| !waiting.is_empty());
@@ -122,23 +145,27 @@ impl Embedder {
     /// Computes one step and counts it in `stats`. False when there was nothing to do.
     pub(crate) fn step(&mut self, stats: &mut Stats) -> bool {
         self.expire(Instant::now());
+        let before = *stats;
         let Some(batch) = self.batch.take().or_else(|| self.choose(stats)) else { return false };
         stats.steps += 1;
-        let places = batch.places.clone();
+        let (places, rows) = (batch.places.clone(), batch.lengths.iter().sum());
         // A panic of a kernel or a network ends the requests that were computed, not the thread that serves all the others.
         match catch_unwind(AssertUnwindSafe(|| self.compute(batch))) {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => self.fail(&places, &reason),
             Err(panic) => self.fail(&places, panic_message(panic.as_ref())),
         }
+        self.measures.step(&before, stats, rows, places.len());
         true
     }
 
     /// Adds what it has now to the counters.
     pub(crate) fn count(&self, stats: &mut Stats) {
         let running = self.jobs.values().filter(|job| job.begun > 0).count();
+        let waiting = self.jobs.len() - running;
+        self.measures.now(running, waiting, 0, 0);
         stats.running += running;
-        stats.waiting += self.jobs.len() - running;
+        stats.waiting += waiting;
     }
 
     /// Refuses the requests that have waited too long for their first input to be begun.
@@ -149,6 +176,7 @@ impl Embedder {
         }
         let late: Vec<SequenceId> = self.jobs.iter().filter(|(_, job)| waited(job)).map(|(id, _)| *id).collect();
         for id in late {
+            self.measures.refused(Refusal::WaitedTooLong);
             self.jobs[&id].delivery.send(Event::Failed(expired(self.max_wait)));
             self.remove(id);
         }
@@ -217,14 +245,17 @@ impl Embedder {
         if !embedding.iter().all(|number| number.is_finite()) {
             let message = "the model's embeddings are not numbers: its weights are damaged, or its numbers overflowed";
             job.delivery.send(Event::Failed(Error::internal(message)));
+            self.measures.ended(Ended::Failed, None);
             return self.remove(id);
         }
         job.embeddings[number * embedding.len()..][..embedding.len()].copy_from_slice(embedding);
         job.done += 1;
         if job.done == job.inputs.len() {
             let result = job.result();
+            let times = job.times(Instant::now());
             let embeddings = std::mem::take(&mut job.embeddings);
             job.delivery.send(Event::Embeddings(embeddings, embedding.len(), result));
+            self.measures.ended(Ended::Finished(FinishReason::Stop), Some(times));
             self.remove(id);
         }
     }
@@ -236,6 +267,7 @@ impl Embedder {
             if let Some(job) = self.jobs.get(id) {
                 let message = format!("the model failed to compute: {reason}");
                 job.delivery.send(Event::Failed(Error::internal(message)));
+                self.measures.ended(Ended::Failed, None);
             }
             self.remove(*id);
         }

@@ -8,7 +8,7 @@ use std::{
         mpsc::{self, Sender},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hearth_kernels::KvType;
@@ -19,7 +19,7 @@ use crate::{
     Error, ErrorKind, Graph,
     device::{self, Chosen},
     graphs::{Graphs, Load, LoadState, Wanted},
-    memory,
+    measures, memory,
     worker::{self, Command, GraphId},
 };
 
@@ -137,6 +137,8 @@ pub struct Stats {
     pub drafted_tokens: u64,
     /// Those of them that were the right ones.
     pub accepted_tokens: u64,
+    /// Sequences whose KV blocks were taken for others, so that they were computed anew or will be.
+    pub preemptions: u64,
 }
 
 /// The engine. Clones share it; when the last handle, graph and context are gone its thread ends.
@@ -172,6 +174,7 @@ impl Engine {
     /// # Errors
     /// When a GPU was demanded and none was found: what was probed.
     pub fn start(options: EngineOptions) -> Result<Self, Error> {
+        measures::describe();
         let device = device::choose(options.device, options.threads)?;
         let (commands, received) = mpsc::channel();
         let stats = Arc::new(Mutex::new(Stats::default()));
@@ -218,7 +221,9 @@ impl Engine {
         let take = |slot: &Mutex<Option<Load>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let spawned = spawn("hearth-load", move || {
             let Some(load) = take(&loader) else { return };
+            let begun = Instant::now();
             let loaded = shared.load_making_room(&load.file, &load.name);
+            measures::load(&load.name, begun.elapsed(), loaded.is_ok());
             if let Err(error) = &loaded {
                 tracing::error!(model = load.name, %error, "loading failed");
             }
@@ -236,7 +241,7 @@ impl Engine {
     /// # Errors
     /// `load_failed` when the KV cache does not fit, or the two have not the same vocabulary.
     pub fn add_loaded(&self, name: &str, model: Model, draft: Option<Model>) -> Result<Graph, Error> {
-        let graph = self.0.serve(model, draft, None)?;
+        let graph = self.0.serve(name, model, draft, None)?;
         self.0.graphs().add(name, None, true, LoadState::Ready(graph.clone()));
         Ok(graph)
     }

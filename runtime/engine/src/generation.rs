@@ -1,6 +1,10 @@
 //! What a generation needs on the engine's side beyond its tokens: sampler, output, limits and times.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hearth_kernels::{Ask, Odds, Rule};
 use hearth_models::tokenizer::Tokenizer;
@@ -11,6 +15,7 @@ use crate::{
     chat::Reader,
     grammar::Constraint,
     logprobs::PromptLogprobs,
+    measures::Times,
     output::{Chunk, Output},
     request::Request,
     rng::draw_seed,
@@ -89,8 +94,8 @@ struct Timings {
 pub(crate) enum Progress {
     /// The token is part of the sequence; text is there to hand out, or none yet.
     Continues(u32, Option<Chunk>),
-    /// The generation is over: its last chunk, and its result as JSON.
-    Ends(Chunk, String),
+    /// The generation is over: its last chunk, its result as JSON, and why.
+    Ends(Chunk, String, FinishReason),
     /// The generation can't go on.
     Fails(Error),
 }
@@ -203,15 +208,14 @@ impl Generation {
     }
 
     fn end(&mut self, finish_reason: FinishReason) -> Progress {
-        let now = Instant::now();
-        let begun = self.begun.unwrap_or(now);
-        let first = self.first.unwrap_or(now);
-        let ms = |from: Instant, to: Instant| (to.duration_since(from).as_secs_f64() * 1e6).round() / 1e3;
+        let Times { queue, prefill, decode, .. } = self.times(Instant::now());
+        let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         let chunk = self.output.finish();
         let chunk = self.with_logprobs(chunk);
         let calls = finish_reason == FinishReason::Stop && self.output.stopped_by().is_none() && self.output.has_calls();
+        let finish_reason = if calls { FinishReason::ToolCalls } else { finish_reason };
         let summary = Summary {
-            finish_reason: if calls { FinishReason::ToolCalls } else { finish_reason },
+            finish_reason,
             stop: self.output.stopped_by(),
             usage: Usage {
                 prompt_tokens: self.prompt_tokens,
@@ -219,9 +223,22 @@ impl Generation {
                 completion_tokens: self.generated,
                 reasoning_tokens: self.output.reasoning_tokens(),
             },
-            timings: Timings { queue_ms: ms(self.asked, begun), prefill_ms: ms(begun, first), decode_ms: ms(first, now) },
+            timings: Timings { queue_ms: ms(queue), prefill_ms: ms(prefill), decode_ms: ms(decode) },
         };
         let summary = serde_json::to_string(&summary).expect("numbers and names are JSON");
-        Progress::Ends(chunk, summary)
+        Progress::Ends(chunk, summary, finish_reason)
+    }
+
+    /// Where its time went, had it ended `now`.
+    pub(crate) fn times(&self, now: Instant) -> Times {
+        let begun = self.begun.unwrap_or(now);
+        let first = self.first.unwrap_or(now);
+        Times {
+            queue: begun.duration_since(self.asked),
+            prefill: first.duration_since(begun),
+            decode: now.duration_since(first),
+            prompt_tokens: self.prompt_tokens,
+            generated: self.generated,
+        }
     }
 }

@@ -23,6 +23,7 @@ mod graphs;
 mod loader;
 mod logprobs;
 mod lookup;
+mod measures;
 mod memory;
 mod output;
 mod questions;
@@ -42,6 +43,7 @@ pub use context::Context;
 pub use engine::{DeviceChoice, Engine, EngineOptions, ModelFile, Stats};
 pub use error::{Error, ErrorCode, ErrorKind};
 pub use graph::Graph;
+pub use measures::HISTOGRAMS;
 pub use tensor::{NamedTensor, Tensor, TensorType};
 
 pub use hearth_kernels::KvType;

@@ -27,6 +27,7 @@ use crate::{
     grammar::Compiler,
     graph::{GraphShared, Purpose},
     lookup::PromptLookup,
+    measures::Measures,
     memory::{self, Demand},
     runner::Runner,
     scheduler::{Limits, Scheduler},
@@ -38,12 +39,14 @@ use crate::{
 /// Rows of a step: what a prompt is cut into. Enough for a matrix product to be at its full speed; few enough for the others to decode several times a second
 /// beside a long prompt.
 const STEP_ROWS: usize = 128;
+/// What models without a name are called where they are measured.
+const BY_BYTES: &str = "(by its bytes)";
 
 impl Shared {
     /// Loads the GGUF or the folder that `name` is. Where memory does not suffice, models that nobody uses go, one after the other.
     pub(crate) fn load_making_room(&self, file: &ModelFile, name: &str) -> Result<Graph, Error> {
         loop {
-            match self.load_guarded(|| self.load_file(file)) {
+            match self.load_guarded(|| self.load_file(file, name)) {
                 Err(Error { kind: ErrorKind::OutOfMemory, .. }) if self.unload_one(name) => {}
                 loaded => return loaded,
             }
@@ -61,13 +64,13 @@ impl Shared {
         unloaded
     }
 
-    fn load_file(&self, file: &ModelFile) -> Result<Graph, Error> {
+    fn load_file(&self, file: &ModelFile, name: &str) -> Result<Graph, Error> {
         let model = self.open(file)?;
         // One that embeds has no use for guesses.
         let draft = self.options.draft_model.as_ref().filter(|_| matches!(model.network, AnyNetwork::Decoder(_)));
         let draft = draft.map(|draft| self.open(draft)).transpose();
         let draft = draft.map_err(|error| Error { message: format!("the draft model: {}", error.message), ..error })?;
-        self.serve(model, draft, file.sha256.clone())
+        self.serve(name, model, draft, file.sha256.clone())
     }
 
     fn open(&self, ModelFile { path, sha256 }: &ModelFile) -> Result<Model, Error> {
@@ -92,7 +95,7 @@ impl Shared {
             self.check_weights(bytes.len() as u64)?;
             let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
             let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
-            let graph = self.serve(model, None, Some(hex(&hash)))?;
+            let graph = self.serve(BY_BYTES, model, None, Some(hex(&hash)))?;
             self.graphs().share(hash, &graph);
             Ok(graph)
         })
@@ -100,25 +103,26 @@ impl Shared {
 
     /// Hands a loaded model to the engine's thread, with the one that guesses for it, if it is one that generates.
     /// `sha256` is of its file, where that is known.
-    pub(crate) fn serve(&self, model: Model, draft: Option<Model>, sha256: Option<String>) -> Result<Graph, Error> {
+    pub(crate) fn serve(&self, name: &str, model: Model, draft: Option<Model>, sha256: Option<String>) -> Result<Graph, Error> {
         let draft = match (&model.network, draft) {
             (AnyNetwork::Decoder(_), Some(draft)) => Some(Draft::new(draft, &model.tokenizer)?),
             _ => None,
         };
         let Model { network, tokenizer, template, context_length, facts } = model;
         let about = About { tokenizer, context_length, facts, sha256 };
+        let measures = Measures::of(name);
         match network {
-            AnyNetwork::Decoder(network) => self.serve_decoder(network, draft, template, about),
-            AnyNetwork::Encoder(encoder) => self.serve_encoder(encoder, about),
+            AnyNetwork::Decoder(network) => self.serve_decoder(network, draft, template, about, measures),
+            AnyNetwork::Encoder(encoder) => self.serve_encoder(encoder, about, measures),
         }
     }
 
     /// Without a KV cache there is nothing to plan: a text may fill the model's context, or the one that was asked for.
-    fn serve_encoder(&self, encoder: Box<dyn Encoder>, about: About) -> Result<Graph, Error> {
+    fn serve_encoder(&self, encoder: Box<dyn Encoder>, about: About, measures: Measures) -> Result<Graph, Error> {
         let EngineOptions { sequences, queue, max_wait, context, .. } = self.options;
         let context_length = if context == 0 { about.context_length } else { context.min(about.context_length) };
         let (id, vocabulary) = (self.next_graph(), encoder.vocabulary());
-        let embedder = Embedder::new(encoder, sequences.max(1) + queue, max_wait);
+        let embedder = Embedder::new(encoder, sequences.max(1) + queue, max_wait, measures);
         self.commands.send(Command::ServeEmbedder(id, Box::new(embedder))).map_err(|_| Error::shutting_down())?;
         Ok(self.graph(id, About { context_length, ..about }, Purpose::Embeds, vocabulary))
     }
@@ -130,6 +134,7 @@ impl Shared {
         draft: Option<Draft>,
         template: Option<ChatTemplate>,
         about: About,
+        measures: Measures,
     ) -> Result<Graph, Error> {
         let context_length = about.context_length;
         let device: &Device = &self.device.device;
@@ -172,7 +177,7 @@ impl Shared {
             }
             None => Box::new(PromptLookup),
         };
-        let served = Served::new(runner, scheduler, about.tokenizer.clone(), drafter, bounds);
+        let served = Served::new(runner, scheduler, about.tokenizer.clone(), drafter, bounds, measures);
         self.commands.send(Command::Serve(id, Box::new(served))).map_err(|_| Error::shutting_down())?;
         let chat = template.map(|template| Chat::new(template, &about.tokenizer));
         Ok(self.graph(id, About { context_length: plan.context, ..about }, Purpose::Generates(chat), vocabulary))

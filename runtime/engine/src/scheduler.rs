@@ -83,6 +83,8 @@ pub(crate) struct Scheduler {
     /// Rows of the last schedule that nobody has.
     spare: usize,
     lookups: Lookups,
+    /// Sequences whose blocks were taken for others.
+    preemptions: u64,
 }
 
 impl Scheduler {
@@ -98,6 +100,7 @@ impl Scheduler {
             round: 0,
             spare: 0,
             lookups: Lookups::default(),
+            preemptions: 0,
         }
     }
 
@@ -244,6 +247,11 @@ impl Scheduler {
     /// What the cache had of the sequences that were admitted since the last call.
     pub(crate) fn take_lookups(&mut self) -> Lookups {
         std::mem::take(&mut self.lookups)
+    }
+
+    /// How many sequences' blocks were taken for others since the last call.
+    pub(crate) fn take_preemptions(&mut self) -> u64 {
+        std::mem::take(&mut self.preemptions)
     }
 
     pub(crate) fn blocks(&self) -> &BlockPool {

@@ -15,6 +15,7 @@ use crate::{
     delivery::Event,
     grammar,
     logprobs::PROMPT_ROWS,
+    measures::{Ended, Measures, Refusal},
     runner::Runner,
     scheduler::{Scheduler, Slice},
     sequence::SequenceId,
@@ -52,11 +53,19 @@ pub(crate) struct Served {
     drafter: Box<dyn Drafter>,
     bounds: Bounds,
     tasks: HashMap<SequenceId, Task>,
+    measures: Measures,
 }
 
 impl Served {
-    pub(crate) fn new(runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer, drafter: Box<dyn Drafter>, bounds: Bounds) -> Self {
-        Self { runner, scheduler, tokenizer, drafter, bounds, tasks: HashMap::new() }
+    pub(crate) fn new(
+        runner: Runner,
+        scheduler: Scheduler,
+        tokenizer: Tokenizer,
+        drafter: Box<dyn Drafter>,
+        bounds: Bounds,
+        measures: Measures,
+    ) -> Self {
+        Self { runner, scheduler, tokenizer, drafter, bounds, tasks: HashMap::new(), measures }
     }
 
     /// Takes a new sequence, or tells its reader that the queue is full or its client has enough already.
@@ -69,6 +78,7 @@ impl Served {
             }
             self.tasks.insert(id, task);
         } else {
+            self.measures.refused(Refusal::QueueFull);
             task.delivery.send(Event::Failed(queue_full()));
         }
     }
@@ -87,8 +97,12 @@ impl Served {
         self.scheduler.pause(id, false);
     }
 
-    /// The sequence's reader is gone, or it has ended.
-    pub(crate) fn remove(&mut self, id: SequenceId) {
+    /// The sequence's reader is gone; it may have ended before.
+    pub(crate) fn cancel(&mut self, id: SequenceId) {
+        self.end(id, Ended::Aborted, Instant::now());
+    }
+
+    fn remove(&mut self, id: SequenceId) {
         self.scheduler.remove(id);
         self.drafter.forget(id);
         self.tasks.remove(&id);
@@ -96,13 +110,16 @@ impl Served {
 
     /// Computes one step and counts it in `stats`. False when there was nothing to do.
     pub(crate) fn step(&mut self, stats: &mut Stats) -> bool {
+        let before = *stats;
         // Whoever waits does so for a step: between two is often enough to look.
         self.expire(Instant::now());
         let mut slices = self.scheduler.schedule();
         let lookups = self.scheduler.take_lookups();
         stats.prefix_cache_queries += lookups.tokens;
         stats.prefix_cache_hits += lookups.found;
+        stats.preemptions += self.scheduler.take_preemptions();
         if slices.is_empty() {
+            self.measures.step(&before, stats, 0, 0);
             return false;
         }
         stats.steps += 1;
@@ -112,16 +129,20 @@ impl Served {
             Ok(Err(reason)) => self.fail(&slices, &reason),
             Err(panic) => self.fail(&slices, panic_message(panic.as_ref())),
         }
+        let tokens = slices.iter().map(|slice| slice.count + slice.guesses).sum();
+        self.measures.step(&before, stats, tokens, slices.len());
         true
     }
 
     /// Adds what it has now to the counters.
     pub(crate) fn count(&self, stats: &mut Stats) {
-        stats.running += self.scheduler.running();
-        stats.waiting += self.scheduler.waiting();
-        stats.blocks_used += self.scheduler.blocks().used();
-        stats.blocks_cached += self.scheduler.blocks().cached();
-        stats.blocks_total += self.scheduler.blocks().total();
+        let (running, waiting, blocks) = (self.scheduler.running(), self.scheduler.waiting(), self.scheduler.blocks());
+        self.measures.now(running, waiting, blocks.used(), blocks.total());
+        stats.running += running;
+        stats.waiting += waiting;
+        stats.blocks_used += blocks.used();
+        stats.blocks_cached += blocks.cached();
+        stats.blocks_total += blocks.total();
     }
 
     /// Refuses the sequences that have waited too long for their first rows.
@@ -133,6 +154,7 @@ impl Served {
         let waited = |id: &SequenceId| self.tasks.get(id).is_some_and(|task| now.duration_since(task.asked) > max_wait);
         let late: Vec<SequenceId> = self.scheduler.unbegun().filter(waited).collect();
         for id in late {
+            self.measures.refused(Refusal::WaitedTooLong);
             self.tasks[&id].delivery.send(Event::Failed(expired(max_wait)));
             self.remove(id);
         }
@@ -145,14 +167,15 @@ impl Served {
         let answers = grammar::beside(constraints, |masks| self.runner.run(&batch, asks, masks));
         let mut answers = answers?.into_iter();
         self.scheduler.commit(slices);
+        let now = Instant::now();
         for (slice, prompt_rows) in slices.iter().zip(prompt_rows) {
             let known: Vec<Answer> = answers.by_ref().take(prompt_rows).collect();
             let answers = answers.by_ref().take(if slice.last { 1 + slice.guesses } else { 0 }).collect();
             let Some(task) = self.tasks.get_mut(&slice.id) else { continue };
             if !known.into_iter().all(|answer| task.keep(answer)) {
-                self.remove(slice.id);
+                self.end(slice.id, Ended::Failed, now);
             } else if slice.last {
-                self.deliver(slice, answers, stats);
+                self.deliver(slice, answers, stats, now);
             }
         }
         Ok(())
@@ -228,31 +251,54 @@ impl Served {
     }
 
     /// Hands on the answer after a sequence's last token, then those after each of its guesses, as long as the guess before them was right.
-    fn deliver(&mut self, slice: &Slice, answers: Vec<Answer>, stats: &mut Stats) {
-        let mut accepted = 0;
+    fn deliver(&mut self, slice: &Slice, answers: Vec<Answer>, stats: &mut Stats, now: Instant) {
+        let (mut accepted, mut tokens) = (0, 0);
+        let (mut goes_on, mut how) = (Next::Continues, None);
         for answer in answers {
             let Some(task) = self.tasks.get_mut(&slice.id) else { return };
-            let Outcome { token, generated, next } = task.deliver(answer, &self.tokenizer);
-            stats.generated_tokens += u64::from(generated);
+            let Outcome { token, generated, next, ended } = task.deliver(answer, &self.tokenizer);
+            tokens += usize::from(generated);
+            (goes_on, how) = (next, ended);
             let guessed = token.is_some() && task.draft[..slice.guesses].get(accepted).copied() == token;
             if let Some(token) = token {
                 self.scheduler.append(slice.id, &[token]);
             }
-            match next {
-                Next::Ends => return self.remove(slice.id),
-                // Its right guesses are left as well: there is no room to tell what follows them.
-                Next::Pauses => return self.scheduler.pause(slice.id, true),
-                Next::Continues if guessed => {
-                    self.scheduler.accept(slice.id);
-                    accepted += 1;
-                    stats.accepted_tokens += 1;
+            if next != Next::Continues || !guessed {
+                break;
+            }
+            self.scheduler.accept(slice.id);
+            accepted += 1;
+        }
+        stats.generated_tokens += tokens as u64;
+        stats.accepted_tokens += accepted as u64;
+        self.measure(slice.id, tokens, now);
+        match goes_on {
+            Next::Ends => self.end(slice.id, how.unwrap_or(Ended::Aborted), now),
+            // Its right guesses are left as well: there is no room to tell what follows them.
+            Next::Pauses => self.scheduler.pause(slice.id, true),
+            Next::Continues => {
+                if let Some(Task { work: Work::Generate(generation), .. }) = self.tasks.get_mut(&slice.id) {
+                    generation.learn(slice.guesses, accepted);
                 }
-                Next::Continues => break,
             }
         }
-        if let Some(Task { work: Work::Generate(generation), .. }) = self.tasks.get_mut(&slice.id) {
-            generation.learn(slice.guesses, accepted);
+    }
+
+    /// Measures the tokens that a step has brought a generation.
+    fn measure(&mut self, id: SequenceId, tokens: usize, now: Instant) {
+        let Some(task) = self.tasks.get_mut(&id).filter(|_| tokens > 0) else { return };
+        match task.last.replace(now) {
+            None => self.measures.first_token(now.duration_since(task.asked)),
+            Some(last) => self.measures.tokens(tokens, now.duration_since(last)),
         }
+    }
+
+    /// Measures a generation whose last event was handed over, and forgets the sequence.
+    fn end(&mut self, id: SequenceId, how: Ended, now: Instant) {
+        if let Some(Task { work: Work::Generate(generation), .. }) = self.tasks.get(&id) {
+            self.measures.ended(how, Some(generation.times(now)));
+        }
+        self.remove(id);
     }
 
     /// Ends the sequences of a step that failed. The others are computed anew, as the cache may be anything.
@@ -262,7 +308,7 @@ impl Served {
             if let Some(task) = self.tasks.get(&slice.id) {
                 task.delivery.send(Event::Failed(Error::internal(format!("the model failed to compute: {reason}"))));
             }
-            self.remove(slice.id);
+            self.end(slice.id, Ended::Failed, Instant::now());
         }
         self.scheduler.lose_cache();
         let reset = || {

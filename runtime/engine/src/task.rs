@@ -10,6 +10,7 @@ use crate::{
     delivery::{Delivery, Event},
     generation::{Generation, Progress},
     grammar::Constraint,
+    measures::Ended,
     sequence::Claim,
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Task {
     pub(crate) delivery: Delivery,
     /// When it was asked for.
     pub(crate) asked: Instant,
+    /// When it had its last token.
+    pub(crate) last: Option<Instant>,
 }
 
 /// The two modes of a context.
@@ -48,6 +51,8 @@ pub(crate) struct Outcome {
     /// Whether a token was generated: the last one of a generation isn't appended.
     pub(crate) generated: bool,
     pub(crate) next: Next,
+    /// How a generation ended.
+    pub(crate) ended: Option<Ended>,
 }
 
 /// How a sequence goes on.
@@ -64,7 +69,7 @@ pub(crate) enum Next {
 impl Task {
     /// A sequence that is asked for now.
     pub(crate) fn new(claim: Claim, tokens: Vec<u32>, work: Work, delivery: Delivery) -> Self {
-        Self { claim, given: tokens.len(), tokens, draft: Vec::new(), work, delivery, asked: Instant::now() }
+        Self { claim, given: tokens.len(), tokens, draft: Vec::new(), work, delivery, asked: Instant::now(), last: None }
     }
 
     /// What it wants of the logits after its last token and then the first `guessed` of its guesses.
@@ -117,7 +122,7 @@ impl Task {
 
     /// Does with the answer after its last token what its mode asks for.
     pub(crate) fn deliver(&mut self, answer: Answer, tokenizer: &Tokenizer) -> Outcome {
-        let (mut token, mut generated) = (None, false);
+        let (mut token, mut generated, mut ended) = (None, false, None);
         let chosen_nothing = answer == Answer::Nothing;
         let goes_on = match (&mut self.work, answer) {
             (Work::Tensor, Answer::Logits(logits)) => self.delivery.send(Event::Logits(self.tokens.len(), logits)),
@@ -133,13 +138,15 @@ impl Task {
                         self.tokens.push(sampled);
                         chunk.is_none_or(|chunk| self.delivery.send(Event::Chunk(chunk)))
                     }
-                    Progress::Ends(chunk, result) => {
+                    Progress::Ends(chunk, result, reason) => {
                         generated = !chosen_nothing;
+                        ended = Some(Ended::Finished(reason));
                         self.delivery.send(Event::End(chunk, result));
                         false
                     }
                     Progress::Fails(error) => {
                         tracing::error!(%error, "a generation failed");
+                        ended = Some(Ended::Failed);
                         self.delivery.send(Event::Failed(error));
                         false
                     }
@@ -150,6 +157,7 @@ impl Task {
                     Answer::Token(None) => NOT_NUMBERS,
                     _ => "the model answered something else than was asked for",
                 };
+                ended = Some(Ended::Failed);
                 self.delivery.send(Event::Failed(Error::internal(message)));
                 false
             }
@@ -159,6 +167,6 @@ impl Task {
             true if self.delivery.must_pause() => Next::Pauses,
             true => Next::Continues,
         };
-        Outcome { token, generated, next }
+        Outcome { token, generated, next, ended }
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Stats,
     embedder::{Embedder, Job},
+    measures,
     sequence::SequenceId,
     served::{Served, panic_message},
     task::Task,
@@ -85,13 +86,16 @@ impl Worker {
         match command {
             Command::Serve(graph, served) => {
                 self.models.insert(graph, *served);
+                self.measure();
             }
             Command::ServeEmbedder(graph, embedder) => {
                 self.embedders.insert(graph, *embedder);
+                self.measure();
             }
             Command::Unload(graph) => {
                 self.models.remove(&graph);
                 self.embedders.remove(&graph);
+                self.measure();
             }
             Command::Start(graph, id, task) => {
                 if let Some(served) = self.models.get_mut(&graph) {
@@ -117,13 +121,17 @@ impl Worker {
             Command::Settle(done) => drop(done.send(())),
             Command::Cancel(graph, id) => {
                 if let Some(served) = self.models.get_mut(&graph) {
-                    served.remove(id);
+                    served.cancel(id);
                 }
                 if let Some(embedder) = self.embedders.get_mut(&graph) {
-                    embedder.remove(id);
+                    embedder.cancel(id);
                 }
             }
         }
+    }
+
+    fn measure(&self) {
+        measures::loaded(self.models.len() + self.embedders.len());
     }
 
     /// One step of each model that has something to do.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 use hearth_engine::{DeviceChoice, KvType, Quantization};
+use hearth_server::ObserveArgs;
 
 /// Where a plain run listens.
 pub const LISTEN: &str = "127.0.0.1:18789";
@@ -138,6 +139,10 @@ pub struct Cli {
     /// A page elsewhere that may open WebSockets here, as https://chat.example. May be repeated; pages of the server's own address may in any case.
     #[arg(long, value_name = "ORIGIN", value_parser = hearth_server::socket::parse_origin)]
     pub allow_origin: Vec<String>,
+
+    /// Logs, metrics and traces.
+    #[command(flatten)]
+    pub observe: ObserveArgs,
 
     /// Allocate instances one by one instead of from a pool: slower, for systems that limit the address space.
     #[arg(long)]

@@ -1,10 +1,9 @@
 //! `trigger-nn-http`: the Spin trigger plugin, which also runs a `spin.toml` without Spin.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 use hearth_host::cli::{Cli, SpinAnswer, spin_answer};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     match spin_answer(std::env::args()) {
@@ -20,13 +19,12 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let level = if cli.quiet { "error" } else { "warn,hearth_host=info,hearth_server=info,hearth_engine=info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    let service_log = cli.state_dir.as_ref().map(|folder| folder.join("logs/service.log"));
+    if let Err(error) = hearth_server::log::begin(&cli.observe, level, service_log) {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    hearth_server::metrics::install(hearth_engine::HISTOGRAMS);
 
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

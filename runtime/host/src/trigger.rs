@@ -109,6 +109,7 @@ pub async fn run(cli: Cli) -> Result<()> {
     }
     let runtime = Runtime::new(engine.clone(), guest_options(&cli), app.components.len())
         .map_err(|error| anyhow::anyhow!("the wasm runtime cannot be set up: {error:#}"))?;
+    let name = app.name.clone();
     // The models load meanwhile, on the engine's thread.
     let service = tokio::task::spawn_blocking(move || Service::load(&app, &runtime, values, store.as_ref())).await??;
     for failure in service.failures() {
@@ -119,12 +120,21 @@ pub async fn run(cli: Cli) -> Result<()> {
     }
 
     let socket = hearth_server::SocketOptions { origins: cli.allow_origin.clone(), ..Default::default() };
-    let options =
-        hearth_server::Options { requests: cli.max_instances, drain: Duration::from_secs(cli.drain), socket, ..Default::default() };
+    let state = cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&name));
+    let folders = std::iter::once(("state", state)).chain(hearth_engine::catalog::models_dir().map(|folder| ("models", folder)));
+    let options = hearth_server::Options {
+        requests: cli.max_instances,
+        notice: Duration::from_secs(cli.observe.drain_notice),
+        drain: Duration::from_secs(cli.drain),
+        socket,
+        observe: cli.observe.observe(folders.collect())?,
+        ..Default::default()
+    };
     let ready = async {
         for name in names.iter().take(at_start) {
             engine.ready(name).await.with_context(|| format!("the model '{name}' cannot be served"))?;
         }
+        hearth_server::notify::ready(&format!("serving {} at http://{address}", names.join(", ")));
         announce(&cli, address, &names, &engine.device_description())
     };
     let serve = hearth_server::serve(listener, Arc::new(service), hearth_server::shutdown_signal(), options);

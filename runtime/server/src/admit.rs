@@ -11,11 +11,20 @@ use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
 use http_body::Body;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
+use tracing::Instrument;
 
-use crate::{Handler, Options, Peer, RequestBody, body::ServedBody, limits::Rates, refuse, socket};
+use crate::{
+    Handler, Options, Peer, RequestBody,
+    body::ServedBody,
+    health,
+    limits::Rates,
+    metrics,
+    observe::{Exchange, Observed},
+    refuse, socket,
+};
 
 /// What all connections of a server share.
 pub(crate) struct Shared<H> {
@@ -27,17 +36,28 @@ pub(crate) struct Shared<H> {
     pub(crate) sockets: Arc<Semaphore>,
     /// Requests a second of each client.
     pub(crate) rates: Rates,
+    /// Whether the server is to end.
+    pub(crate) stopping: watch::Receiver<bool>,
+    /// Whether the drain is over.
+    pub(crate) cut: watch::Receiver<bool>,
 }
 
 impl<H> Shared<H> {
-    pub(crate) fn new(handler: Arc<H>, options: Options) -> Self {
+    pub(crate) fn new(handler: Arc<H>, options: Options, stopping: watch::Receiver<bool>, cut: watch::Receiver<bool>) -> Self {
         Self {
             handler,
             requests: Arc::new(Semaphore::new(options.requests)),
             sockets: Arc::new(Semaphore::new(options.sockets)),
             rates: Rates::new(options.rate_per_address),
             options,
+            stopping,
+            cut,
         }
+    }
+
+    /// Begins to observe a request.
+    pub(crate) fn exchange<B>(&self, request: &mut Request<B>) -> Exchange {
+        Exchange::begin(request, &self.options.observe, &self.cut)
     }
 }
 
@@ -78,6 +98,44 @@ impl Drop for Busy {
     }
 }
 
+/// Observes the answer to a request, which is its own where a request is about the server alone, and 503 where the drain ends before there is any.
+pub(crate) async fn observed<H: Handler, B>(
+    shared: &Shared<H>,
+    mut request: Request<B>,
+    answer: impl AsyncFnOnce(Request<B>) -> Response<ServedBody<H::Body>>,
+) -> Response<Observed<ServedBody<H::Body>>> {
+    let exchange = shared.exchange(&mut request);
+    let mut cut = exchange.cut();
+    let stopping = *shared.stopping.borrow();
+    let head = request.method() == Method::HEAD;
+    let response = async {
+        if request.uri().path() == metrics::PATH {
+            return own(head, metrics::answer(&request, &shared.options.observe).await);
+        }
+        if let Some(response) = health::answer(&request, stopping, shared.options.ready) {
+            return own(head, response);
+        }
+        tokio::select! {
+            biased;
+            response = answer(request) => response,
+            Ok(_) = cut.wait_for(|cut| *cut) => refuse::stopping(),
+        }
+    };
+    let response = response.instrument(exchange.span()).await;
+    exchange.answered(response)
+}
+
+/// An answer of the server's own.
+fn own<B: Body>(head: bool, response: Response<ServedBody<B>>) -> Response<ServedBody<B>>
+where
+    ServedBody<B>: Body,
+{
+    if !head {
+        return response;
+    }
+    without_body(response).map(|_| ServedBody::whole(""))
+}
+
 /// Answers one request: never fails, at worst with a 500 or 503.
 pub(crate) async fn answer<H: Handler>(
     shared: Arc<Shared<H>>,
@@ -88,6 +146,7 @@ pub(crate) async fn answer<H: Handler>(
     if let Some(Peer(client)) = request.extensions().get()
         && let Err(wait) = shared.rates.take(client.ip())
     {
+        metrics::http::refused("rate");
         tracing::debug!(%client, limit = shared.options.rate_per_address, "refused a request: its address sends more a second than the limit");
         return Ok(refuse::rate(shared.options.rate_per_address, wait));
     }
@@ -100,6 +159,7 @@ pub(crate) async fn answer<H: Handler>(
         match timeout(shared.options.wait, Arc::clone(&shared.requests).acquire_owned()).await {
             Ok(Ok(permit)) => Some(permit),
             _ => {
+                metrics::http::refused("requests");
                 tracing::warn!(limit = shared.options.requests, "refused a request: as many as the limit are being answered");
                 return Ok(refuse::busy());
             }

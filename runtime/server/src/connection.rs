@@ -25,8 +25,9 @@ use tokio_util::either::Either;
 
 use crate::{
     Handler, Options, Peer, RequestBody, Secure,
-    admit::{Activity, Shared, answer},
+    admit::{self, Activity, Shared},
     limits::{self, Owed, Paced, Place, Watched},
+    metrics::http::Here,
     refuse,
     socket::{self, Link, Tasks},
     tls::{self, Stream},
@@ -55,6 +56,7 @@ pub(crate) async fn run<H: Handler>(
 ) {
     // A token is a few bytes and must leave at once, not wait for the acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
+    let _here = Here::connection();
     let link = Arc::new(Link { shared, activity, drain: drain.clone(), tasks: Tasks::default() });
     let mut draining = drain.clone();
     let stream = tokio::select! {
@@ -110,16 +112,20 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
         let only_tls = secure.0 && options.tls.as_ref().is_none_or(tls::Tls::is_trusted) && tls::hsts::applies(&request);
         let link = Arc::clone(link);
         async move {
-            let options = &link.shared.options;
-            let answered = if request.headers().len() > options.headers {
-                Ok(refuse::headers(options.headers))
-            } else if socket::asks(&request) {
-                socket::open(Arc::clone(&link), request).await
-            } else {
-                let request = request.map(|body| RequestBody::incoming(body, options));
-                answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request).await
+            let shared = Arc::clone(&link.shared);
+            let answer = async |request: Request<Incoming>| {
+                let options = &link.shared.options;
+                let Ok(response) = if request.headers().len() > options.headers {
+                    Ok(refuse::headers(options.headers))
+                } else if socket::asks(&request) {
+                    socket::open(Arc::clone(&link), request).await
+                } else {
+                    let request = request.map(|body| RequestBody::incoming(body, options));
+                    admit::answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request).await
+                };
+                response
             };
-            let Ok(mut response) = answered;
+            let mut response = admit::observed(&shared, request, answer).await;
             if only_tls {
                 response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(tls::hsts::VALUE);
             }

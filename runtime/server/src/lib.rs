@@ -1,4 +1,4 @@
-//! The listener: HTTP/1.1 and HTTP/2, TLS, WebSocket, limits on clients, signals and drain; generic over any [`Handler`].
+//! The listener: HTTP/1.1 and HTTP/2, TLS, WebSocket, limits on clients, signals and drain; logs, metrics and traces of all requests; generic over any [`Handler`].
 //!
 //! Used by `hearth-host` and the native binary. Does not know what a chat is.
 
@@ -12,8 +12,13 @@ mod bind;
 mod body;
 mod connection;
 mod exposure;
+mod health;
 mod holder;
 mod limits;
+pub mod log;
+pub mod metrics;
+pub mod notify;
+mod observe;
 mod options;
 mod refuse;
 mod request;
@@ -21,16 +26,19 @@ mod serve;
 mod signal;
 pub mod socket;
 pub mod tls;
+mod trace;
 
 pub use args::ServerArgs;
 pub use bind::{BindError, bind};
 pub use exposure::{ExposureError, exposure};
 pub use limits::{Network, NetworkError, Secure};
+pub use observe::{LogFile, LogFormat, Observe, ObserveArgs};
 pub use options::{Options, SocketOptions};
 pub use request::{BodyError, RequestBody};
 pub use serve::{ServeError, serve};
 pub use signal::shutdown_signal;
 pub use tls::{Tls, TlsError};
+pub use trace::{TraceError, Traces};
 
 /// A boxed error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

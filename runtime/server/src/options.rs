@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{Network, Tls};
+use crate::{Network, Observe, Tls};
 
 /// Bounds on what clients may hold. All have working defaults: `Options { drain: …, ..Options::default() }`.
 #[derive(Debug, Clone)]
@@ -37,12 +37,18 @@ pub struct Options {
     pub sockets: usize,
     /// Bounds of each WebSocket.
     pub socket: SocketOptions,
-    /// How long responses may go on after the shutdown was asked for; what is still open then is cut.
+    /// How long connections are still taken after the shutdown was asked for, while `ready` says 503.
+    pub notice: Duration,
+    /// How long responses may go on after that; what is still open then is cut, streams of events with an event that says so.
     pub drain: Duration,
     /// Paths that are answered even when `requests` others are: a probe must not fail because the house is full.
     pub unlimited: &'static [&'static str],
     /// TLS on all connections; without it, plain HTTP.
     pub tls: Option<Tls>,
+    /// Those of them at which the handler says that it is ready. The server says 503 in its place once it shall end.
+    pub ready: &'static [&'static str],
+    /// What the server tells of itself.
+    pub observe: Observe,
 }
 
 impl Default for Options {
@@ -63,9 +69,12 @@ impl Default for Options {
             idle: Duration::from_secs(60),
             sockets: 512,
             socket: SocketOptions::default(),
+            notice: Duration::ZERO,
             drain: Duration::from_secs(30),
-            unlimited: &["/health", "/v1/health"],
+            unlimited: &["/health", "/v1/health", "/health/ready"],
             tls: None,
+            ready: &["/health", "/v1/health", "/health/ready"],
+            observe: Observe::default(),
         }
     }
 }

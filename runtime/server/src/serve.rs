@@ -14,6 +14,7 @@ use crate::{
     admit::{Activity, Shared},
     connection,
     limits::Places,
+    metrics, notify,
 };
 
 /// Connections over the limit that are told so at once; beyond this many they are only closed.
@@ -21,6 +22,8 @@ const REFUSALS: usize = 64;
 /// Failures of accept in a row, each followed by a pause, that are taken for the end of the listener.
 const FAILURES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a last word may take to leave, and spans to be sent.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Why a server ended that nobody had asked to.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +33,8 @@ pub enum ServeError {
     Accept(#[source] io::Error),
 }
 
-/// Serves `handler` on `listener` until `shutdown` resolves; then takes no further connection, lets the responses under way end within `options.drain`, cuts what is
-/// left, and returns.
+/// Serves `handler` on `listener` until `shutdown` resolves; then takes no further connection, lets the responses under way end within `options.drain`, tells what is left
+/// that it is cut and does so, and returns.
 ///
 /// # Errors
 /// [`ServeError`] when the listener fails for good.
@@ -46,9 +49,21 @@ pub async fn serve<H: Handler>(
     if let Some(tls) = options.tls.clone() {
         upkeep.spawn(async move { tls.keep().await });
     }
-    let shared = Arc::new(Shared::new(handler, options));
+    upkeep.spawn(metrics::upkeep());
+    upkeep.spawn(notify::watchdog());
+    let (stop, stopping) = watch::channel(false);
+    let (cut, cuts) = watch::channel(false);
+    let shared = Arc::new(Shared::new(handler, options, stopping, cuts));
     let (drain, draining) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    // The end that was asked for, and the notice that is given of it.
+    let shutdown = async {
+        shutdown.await;
+        let Options { notice, drain, .. } = shared.options;
+        notify::stopping(notice + drain + 3 * LAST);
+        let _ = stop.send(true);
+        sleep(notice).await;
+    };
     let mut shutdown = pin!(shutdown);
     let mut failures = 0;
     loop {
@@ -81,6 +96,7 @@ pub async fn serve<H: Handler>(
             tasks.spawn(connection::run(socket, peer, place, activity, Arc::clone(&shared), draining.clone()));
         } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
             let Options { connections, connections_per_address, .. } = shared.options;
+            metrics::http::refused("connections");
             tracing::warn!(%peer, connections, connections_per_address, "refused a connection: as many as the limits are open and busy");
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
@@ -93,7 +109,13 @@ pub async fn serve<H: Handler>(
     let _ = drain.send(true);
     if timeout(shared.options.drain, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         tracing::warn!(connections = tasks.len(), "cut what was still open after {:?} of draining", shared.options.drain);
-        tasks.shutdown().await;
+        let _ = cut.send(true);
+        if timeout(LAST, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+    if let Some(traces) = &shared.options.observe.traces {
+        traces.flush(LAST).await;
     }
     Ok(())
 }

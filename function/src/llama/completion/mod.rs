@@ -35,8 +35,8 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     let (model, choices) = opened.map_err(renamed)?;
     let head = answer::Head { model, prompt, settings };
     if stream {
-        return Ok(respond::stream(respond::EVENTS, frames::body(choices, stream::Writer::new(head))));
+        return Ok(frames::respond(respond::EVENTS, choices, stream::Writer::new(head)));
     }
-    let mut answers = choices.whole().await?;
-    Ok(respond::document(&answer::whole(&head, &mut answers[0], return_tokens)))
+    let (mut answers, told) = choices.whole().await?;
+    Ok(told.with(respond::document(&answer::whole(&head, &mut answers[0], return_tokens))))
 }

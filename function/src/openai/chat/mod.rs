@@ -30,7 +30,8 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     let object = if stream { "chat.completion.chunk" } else { "chat.completion" };
     let head = Head::new("chatcmpl-", object, model);
     if stream {
-        return Ok(respond::stream(respond::EVENTS, frames::body(choices, stream::Writer::new(head, n, include_usage, function_call))));
+        return Ok(frames::respond(respond::EVENTS, choices, stream::Writer::new(head, n, include_usage, function_call)));
     }
-    Ok(respond::document(&answer::Completion::new(&head, &choices.whole().await?, function_call)))
+    let (answers, told) = choices.whole().await?;
+    Ok(told.with(respond::document(&answer::Completion::new(&head, &answers, function_call))))
 }

@@ -39,11 +39,11 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     let head = Head::new("cmpl-", "text_completion", model);
     if stream {
         let writer = stream::Writer::new(head, choices.count(), n, &echoes, include_usage);
-        return Ok(respond::stream(respond::EVENTS, frames::body(choices, writer)));
+        return Ok(frames::respond(respond::EVENTS, choices, writer));
     }
-    let mut answers = choices.whole().await?;
+    let (mut answers, told) = choices.whole().await?;
     answer::put_before(&mut answers, n, &echoes);
-    Ok(respond::document(&answer::Completion::new(&head, &answers, n)))
+    Ok(told.with(respond::document(&answer::Completion::new(&head, &answers, n))))
 }
 
 /// A prompt as a text.

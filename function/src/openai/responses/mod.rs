@@ -66,7 +66,7 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
     let mut output = Output::new(names);
     if request.stream {
         let writer = stream::Writer::new(ports.clone(), turn, response, output);
-        return Ok(respond::stream(respond::EVENTS, frames::body(choices, writer)));
+        return Ok(frames::respond(respond::EVENTS, choices, writer));
     }
     let mut ending = None;
     while let Some(next) = choices.next().await {
@@ -75,10 +75,11 @@ pub(crate) async fn post<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, 
         output.add(chunk);
     }
     let ending = ending.ok_or_else(|| internal("The model's answer has no end."))?;
+    let told = choices.told().clone();
     drop(choices);
     response.end(output.items().to_vec(), &ending);
     turn.keep(ports, &response).await?;
-    Ok(respond::document(&response))
+    Ok(told.with(respond::document(&response)))
 }
 
 /// Starts the answer, with less of what came before where that is too long and may be left out.

@@ -115,6 +115,7 @@ impl Scheduler {
         if available < lacking + headroom {
             return false;
         }
+        self.preemptions += taken.len() as u64;
         for victim in taken {
             self.evict(victim);
         }

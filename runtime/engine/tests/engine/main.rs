@@ -8,6 +8,7 @@ mod generate;
 mod grammar;
 mod loading;
 mod logprobs;
+mod measures;
 mod real;
 mod sameness;
 mod sharing;

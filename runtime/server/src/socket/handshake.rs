@@ -14,7 +14,12 @@ use sha1::{Digest, Sha1};
 use std::{convert::Infallible, sync::Arc};
 
 use super::{Link, head::Head, origin, session};
-use crate::{Handler, admit, body::ServedBody, refuse};
+use crate::{
+    Handler, admit,
+    body::ServedBody,
+    metrics::http::{Here, refused},
+    refuse,
+};
 
 /// Bytes of a handler's description of a socket.
 const DESCRIPTION_MAX: usize = 64 * 1024;
@@ -102,14 +107,15 @@ pub(crate) async fn open<H: Handler>(
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
     let Ok(place) = link.shared.sockets.clone().try_acquire_owned() else {
+        refused("websockets");
         tracing::warn!(limit = options.sockets, "refused a WebSocket: as many as the limit are open");
         return Ok(refuse::sockets());
     };
-    let busy = link.activity.begin();
+    let (busy, here) = (link.activity.begin(), Here::socket());
     let session = session::run(link.clone(), head.to(description.post.clone()), description, upgrade);
     link.spawn(async move {
         session.await;
-        drop((place, busy));
+        drop((place, busy, here));
     });
     Ok(response)
 }

@@ -9,10 +9,10 @@ use http::{
     request, uri,
 };
 
-use crate::RequestBody;
+use crate::{RequestBody, log::REQUEST_ID};
 
 /// Of the opening alone: its connection, its body and its handshake (all of `sec-websocket-`), and what would shape an answer that the bridge has to read.
-const OWN: [HeaderName; 13] = [
+const OWN: [HeaderName; 14] = [
     ACCEPT,
     ACCEPT_ENCODING,
     CONNECTION,
@@ -26,6 +26,8 @@ const OWN: [HeaderName; 13] = [
     UPGRADE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("http2-settings"),
+    // Each request of a socket has its own.
+    REQUEST_ID,
 ];
 
 /// Headers, extensions and address of the requests of one socket.

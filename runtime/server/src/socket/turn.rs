@@ -17,7 +17,7 @@ use super::{
     head::Head,
     reply,
 };
-use crate::{Handler, admit, body::ServedBody};
+use crate::{Handler, admit, body::ServedBody, observe::Observed};
 
 /// Bytes of an answer that is no stream.
 const WHOLE_MAX: usize = 64 * 1024;
@@ -39,7 +39,7 @@ pub(super) type Turn = Pin<Box<dyn Stream<Item = Step> + Send>>;
 
 enum Stage<B> {
     Asked(String),
-    Reading(ServedBody<B>, Decoder, bool),
+    Reading(Observed<ServedBody<B>>, Decoder, bool),
     Ended,
 }
 
@@ -52,7 +52,11 @@ pub(super) fn begin<H: Handler>(link: Arc<Link<H>>, head: Head, body: String) ->
                 stage = match stage {
                     Stage::Ended => return None,
                     Stage::Asked(body) => {
-                        let Ok(response) = admit::answer(link.shared.clone(), link.activity.clone(), head.post(body)).await;
+                        let answer = async |request| {
+                            let Ok(response) = admit::answer(link.shared.clone(), link.activity.clone(), request).await;
+                            response
+                        };
+                        let response = admit::observed(&link.shared, head.post(body), answer).await;
                         if !is_events(&response) {
                             return Some((refused(response).await, Stage::Ended));
                         }
@@ -111,9 +115,9 @@ fn step(Event { name, data }: Event) -> Step {
 }
 
 /// An answer that is no stream.
-async fn refused<B>(response: Response<ServedBody<B>>) -> Step
+async fn refused<B>(response: Response<B>) -> Step
 where
-    ServedBody<B>: http_body::Body<Data = Bytes, Error = crate::BoxError>,
+    B: http_body::Body<Data = Bytes, Error = crate::BoxError>,
 {
     let (status, retry_after) =
         (response.status(), response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()));

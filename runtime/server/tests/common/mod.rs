@@ -208,6 +208,12 @@ impl Client {
             .unwrap_or_else(|| panic!("no length in {head}"))
             .parse()
             .unwrap();
+        let body = self.exactly(length).await;
+        (status, head, body)
+    }
+
+    /// So many bytes of text.
+    pub(crate) async fn exactly(&mut self, length: usize) -> String {
         while self.buffer.len() < length {
             let mut chunk = [0; 4096];
             let read = timeout(SOON, self.socket.read(&mut chunk)).await.expect("the body comes").unwrap();
@@ -215,7 +221,7 @@ impl Client {
             self.buffer.extend_from_slice(&chunk[..read]);
         }
         let rest = self.buffer.split_off(length);
-        (status, head, String::from_utf8(std::mem::replace(&mut self.buffer, rest)).unwrap())
+        String::from_utf8(std::mem::replace(&mut self.buffer, rest)).unwrap()
     }
 
     /// What comes until the server closes; a reset counts as closing.

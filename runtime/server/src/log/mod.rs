@@ -1,0 +1,95 @@
+//! The log: lines for people or documents for machines, on standard error and in a file that is put aside in time; and the access line of each request.
+
+mod access;
+mod file;
+mod id;
+
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    time::Duration,
+};
+
+use tracing_subscriber::{EnvFilter, Layer, Registry, filter::LevelFilter, fmt, fmt::MakeWriter, layer::SubscriberExt};
+
+pub(crate) use access::access;
+use file::{Rotation, Shared};
+pub(crate) use id::{REQUEST_ID, request_id};
+
+use crate::{LogFile, LogFormat, ObserveArgs, notify};
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is malformed.
+    #[error("--log-level {filter}: {reason}; write error, warn, info, debug or trace, or a filter such as warn,access=info")]
+    Filter {
+        /// As it was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file cannot be written.
+    #[error("--log-file {path}: {source}; name a file that can be written, or `none`")]
+    File {
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// There is another already.
+    #[error("the log was begun twice")]
+    Twice,
+}
+
+/// Begins the log of this process: with `level` on standard error where neither a flag nor the environment says another, and for a service in `service_file` unless the flags
+/// say where.
+///
+/// # Errors
+/// [`LogError`]
+pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> Result<(), LogError> {
+    let given = args.log_level.clone().or_else(|| environment("HEARTH_LOG")).or_else(|| environment("RUST_LOG"));
+    let filter = |default: &str| {
+        let filter = given.as_deref().unwrap_or(default);
+        EnvFilter::try_new(filter).map_err(|error| LogError::Filter { filter: filter.to_owned(), reason: error.to_string() })
+    };
+    let file = match &args.log_file {
+        Some(LogFile::None) => None,
+        Some(LogFile::Path(path)) => Some(path.clone()),
+        None => service_file.filter(|_| notify::is_service()),
+    };
+    let is_terminal = io::stderr().is_terminal();
+    let registry = match file {
+        None => tracing_subscriber::registry().with(lines(args.log_format, io::stderr, is_terminal).with_filter(filter(level)?).boxed()),
+        Some(path) => {
+            let rotation = Rotation {
+                bytes: args.log_file_size.saturating_mul(1 << 20),
+                age: Some(args.log_file_age).filter(|hours| *hours > 0).map(|hours| Duration::from_secs(hours.saturating_mul(3600))),
+                kept: args.log_files,
+            };
+            let file = Shared::open(&path, rotation).map_err(|source| LogError::File { path, source })?;
+            let file = lines(args.log_format, file, false).with_filter(filter("info")?);
+            // What is in the file need not be told twice; what goes wrong is for whoever looks on.
+            let errors = lines(args.log_format, io::stderr, is_terminal).with_filter(LevelFilter::WARN);
+            tracing_subscriber::registry().with(file.and_then(errors).boxed())
+        }
+    };
+    tracing::subscriber::set_global_default(registry).map_err(|_| LogError::Twice)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Lines of a format to a writer.
+fn lines<W>(format: LogFormat, writer: W, colours: bool) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer).with_ansi(colours);
+    match format {
+        LogFormat::Text => layer.with_target(false).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+    }
+}
