@@ -70,14 +70,14 @@ impl<P: Ports> Nn for Called<P> {
 
     async fn load_by_name(&self, name: &str) -> Result<WatchedGraph<P>, NnError> {
         let graph = self.ports.nn().load_by_name(name).await?;
-        Ok(WatchedGraph { called: self.clone(), graph: Arc::new(graph) })
+        Ok(WatchedGraph { called: self.clone(), graph })
     }
 }
 
 /// A model.
 pub(crate) struct WatchedGraph<P: Ports> {
     called: Called<P>,
-    graph: Arc<<P::Nn as Nn>::Graph>,
+    graph: <P::Nn as Nn>::Graph,
 }
 
 impl<P: Ports> Graph for WatchedGraph<P> {
@@ -85,28 +85,21 @@ impl<P: Ports> Graph for WatchedGraph<P> {
 
     fn init_execution_context(&self) -> Result<WatchedContext<P>, NnError> {
         let context = self.graph.init_execution_context()?;
-        Ok(WatchedContext {
-            called: self.called.clone(),
-            graph: self.graph.clone(),
-            context,
-            stage: Stage::Computed,
-            charge: None,
-            tokens: 0,
-            prompt: 0,
-        })
+        Ok(WatchedContext { called: self.called.clone(), context, stage: Stage::Computed, charge: None, tokens: 0, counted: 0, prompt: 0 })
     }
 }
 
 /// A sequence.
 pub(crate) struct WatchedContext<P: Ports> {
     called: Called<P>,
-    graph: Arc<<P::Nn as Nn>::Graph>,
     context: <<P::Nn as Nn>::Graph as Graph>::Context,
     stage: Stage,
     charge: Option<Charge>,
     /// Of the prompt, about, and of the answer so far.
     prompt: u64,
     tokens: u64,
+    /// Of the answer, when they were counted last.
+    counted: u64,
 }
 
 enum Stage {
@@ -187,8 +180,8 @@ impl<P: Ports> WatchedContext<P> {
         }
         let data = json!({"describe": true}).to_string().into_bytes();
         let tensor = Tensor { dimensions: vec![u32::try_from(data.len()).ok()?], ty: ports::TensorType::U8, data };
-        let mut context = self.graph.init_execution_context().ok()?;
-        let outputs = context.compute(vec![("request".to_owned(), tensor)]).await.ok()?;
+        // A question leaves the context as it was.
+        let outputs = self.context.compute(vec![("request".to_owned(), tensor)]).await.ok()?;
         let (_, description) = outputs.into_iter().find(|(name, _)| name == "description")?;
         serde_json::from_slice::<Description>(&description.data).ok()?.sha256
     }
@@ -205,7 +198,10 @@ impl<P: Ports> WatchedContext<P> {
                         charge.settle(&self.called, usage.prompt_tokens.saturating_add(usage.completion_tokens)).await;
                     }
                 }
-                _ if self.tokens % OFTEN == 0 => charge.grow(&self.called, self.prompt + self.tokens).await,
+                _ if self.tokens >= self.counted + OFTEN => {
+                    self.counted = self.tokens;
+                    charge.grow(&self.called, self.prompt + self.tokens).await;
+                }
                 _ => {}
             }
         }

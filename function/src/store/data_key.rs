@@ -238,10 +238,10 @@ fn parse(name: &[u8]) -> Option<Id> {
     u128::from_str_radix(name, 16).ok().map(u128::to_be_bytes)
 }
 
-/// The second in which a data key was made.
+/// When a data key was made, in Unix nanoseconds.
 pub(super) fn made(id: Id) -> u64 {
     let [time @ .., _, _, _, _, _, _, _, _] = id;
-    u64::from_be_bytes(time) / 1_000_000_000
+    u64::from_be_bytes(time)
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), ApiError> {

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    SIZES,
     data_key::{self, DataKeys, Master, Ring},
     failed,
     place::{Place, ROOTS},
@@ -18,8 +19,8 @@ use crate::{ident, keys::KeysError, ports::KeyValue, wire::ApiError};
 
 /// Values that are looked at with one request.
 const AT_ONCE: usize = 32;
-/// Seconds after which nobody writes with a data key any more that is not the newest.
-const SETTLED: u64 = 60 * 60;
+/// Nanoseconds after which nobody writes with a data key any more that is not the newest.
+const SETTLED: u64 = 60 * 60 * 1_000_000_000;
 /// How far it has come.
 const PROGRESS: &str = "data-key/progress";
 /// What was deleted.
@@ -69,7 +70,7 @@ async fn all<K: KeyValue>(store: &K, master: &str) -> Result<Rotated, ApiError> 
         used.extend(store.get(&path).await.map_err(failed)?.as_deref().and_then(value::data_key));
     }
     for id in ring.all().await? {
-        if !used.contains(&id) && data_key::made(id).saturating_add(SETTLED) < ident::now() {
+        if !used.contains(&id) && data_key::made(id).saturating_add(SETTLED) < ident::nanoseconds() {
             ring.remove(id).await?;
             rotated.removed += 1;
         }
@@ -97,7 +98,8 @@ pub async fn rewrap_data_keys<K: KeyValue>(store: &K, from: &str, to: &str) -> R
 
 /// Writes a few values anew under the newest data key, where there are any that are not.
 pub(super) async fn some<K: KeyValue>(ring: &Ring<'_, K>) -> Result<(), ApiError> {
-    let newest = format!("{:032x}", u128::from_be_bytes(ring.newest().await?.id));
+    let id = ring.newest().await?.id;
+    let newest = format!("{:032x}", u128::from_be_bytes(id));
     let kept = ring.store.get(PROGRESS).await.map_err(failed)?;
     let mut progress: Progress = kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default();
     if progress.newest != newest {
@@ -106,7 +108,7 @@ pub(super) async fn some<K: KeyValue>(ring: &Ring<'_, K>) -> Result<(), ApiError
         return Ok(());
     }
     let mut paths = paths(ring.store).await?;
-    paths.retain(|path| *path > progress.after);
+    paths.retain(|path| *path > progress.after && may_be_older(path, id));
     progress.done = paths.len() <= AT_ONCE;
     for path in paths.into_iter().take(AT_ONCE) {
         if let Err(error) = renew(ring, &path).await
@@ -126,6 +128,13 @@ async fn paths<K: KeyValue>(store: &K) -> Result<Vec<String>, ApiError> {
         paths.extend(store.keys(root).await.map_err(failed)?);
     }
     Ok(paths)
+}
+
+/// Whether what lies there may be under another data key than the newest: it was not made after that, and does not go by itself.
+fn may_be_older(path: &str, newest: data_key::Id) -> bool {
+    let Place { key, .. } = Place::of(path);
+    let name = key.rsplit('/').next().and_then(|name| name.split('-').next()).unwrap_or_default();
+    !key.starts_with(SIZES) && !key.starts_with("cache/") && (!ident::is_secret(name) || ident::time_of(name) <= data_key::made(newest))
 }
 
 /// Returns whether something was written.

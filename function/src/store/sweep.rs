@@ -25,6 +25,9 @@ const SELDOM: u8 = 64;
 /// Keys that one sweep removes: more than come between two.
 const AT_ONCE: usize = 128;
 
+/// Answers of the cache that one sweep looks at, for each owner.
+const FEW: usize = 16;
+
 /// The store's keys of what one owner keeps, each kind sorted.
 #[derive(Default)]
 struct Kept {
@@ -125,7 +128,7 @@ fn orphans(kept: &Kept) -> impl Iterator<Item = String> {
 async fn answers<K: KeyValue>(store: &K, kept: &Kept, now: u64) -> Result<Vec<String>, ApiError> {
     let begin = now as usize % kept.cache.len().max(1);
     let mut over = Vec::new();
-    for path in kept.cache.iter().skip(begin).take(AT_ONCE) {
+    for path in kept.cache.iter().skip(begin).take(FEW) {
         if store.get(path).await.map_err(failed)?.is_some_and(|value| value::is_over(&value, now)) {
             over.push(path.clone());
         }

@@ -6,6 +6,8 @@
 mod answers;
 mod anthropic_answers;
 mod anthropic_requests;
+mod at_rest;
+mod cache;
 mod choices;
 mod client;
 mod completions;
@@ -14,6 +16,8 @@ mod conversations;
 mod embeddings;
 mod errors;
 mod formats;
+mod keys;
+mod limits;
 mod llama_completions;
 mod logprobs;
 mod mutations;

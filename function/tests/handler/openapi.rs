@@ -130,6 +130,19 @@ fn the_document_is_whole() {
 }
 
 #[test]
+fn the_document_says_how_a_key_is_sent_and_where_none_is_needed() {
+    let schemes: Vec<_> = API["components"]["securitySchemes"].as_object().unwrap().keys().collect();
+    assert_eq!(schemes, ["bearer", "basic", "apiKey"]);
+    let world = World::obliging().setting("keys", "required");
+    for (path, methods) in API["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let status = world.send(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), path, "").status;
+            assert_eq!(status == 401, operation.get("security").is_none(), "{method} {path}: {status}");
+        }
+    }
+}
+
+#[test]
 fn every_example_is_taken_and_answered_as_documented() {
     let mut taken = 0;
     for (path, methods) in API["paths"].as_object().unwrap() {

@@ -230,6 +230,20 @@ impl World {
         Answer::of(wait(hearth_function::handle(self.clone(), request)))
     }
 
+    /// Sends a request with headers and returns the whole answer.
+    pub fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        Answer::of(self.open_with(method, path, headers, body))
+    }
+
+    /// Sends a request with headers and returns its body unread.
+    pub fn open_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Body> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        wait(hearth_function::handle(self.clone(), request.body(Frames::whole(body)).unwrap()))
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, "")
     }

@@ -179,7 +179,8 @@ async fn previous<P: Ports>(ports: &P, id: &str) -> Result<Vec<Item>, ApiError> 
         return Err(ApiError::parameter("previous_response_id", message).code("previous_response_not_found"));
     };
     let output: Vec<Item> = serde_json::from_value(response["output"].take())
-        .map_err(|error| internal(format!("What was kept cannot be read: {error}.")).code("store_damaged"))?;
+        // Without serde_json's words, which may have a piece of what was said.
+        .map_err(|_| internal("What was kept cannot be read: it is not what was kept.").code("store_damaged"))?;
     items.extend(output);
     Ok(items)
 }

@@ -55,7 +55,8 @@ async fn a_client_has_as_many_sequences_as_its_limit_says_and_others_have_theirs
     assert!(start(&mut first, &asks("anna", 2)).now_or_never().is_none());
     assert!(start(&mut second, &asks("anna", 2)).now_or_never().is_none());
     let (mut third, mut other) = (context(&graph), context(&graph));
-    let mut refused = Box::pin(start(&mut third, &asks("anna", 2)).map(Result::unwrap_err)).fuse();
+    let one_more = asks("anna", 2);
+    let mut refused = Box::pin(start(&mut third, &one_more).map(Result::unwrap_err)).fuse();
     assert!((&mut refused).now_or_never().is_none(), "the engine's thread is in a step");
     assert!(start(&mut other, &asks("berta", 1)).now_or_never().is_none());
     control.release();

@@ -30,6 +30,9 @@ const OWN: [HeaderName; 14] = [
     REQUEST_ID,
 ];
 
+/// The other header that a key comes in.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// Headers, extensions and address of the requests of one socket.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
@@ -57,8 +60,9 @@ impl Head {
         Self { uri: Uri::from_parts(pieces).unwrap_or_default(), ..self.clone() }
     }
 
-    /// With another key.
+    /// With another key, in the place of whichever the opening came with.
     pub(super) fn authorize(&mut self, authorization: HeaderValue) {
+        self.headers.remove(API_KEY);
         self.headers.insert(AUTHORIZATION, authorization);
     }
 

@@ -185,7 +185,7 @@ async fn events_keep_their_names_and_any_data() {
 async fn a_request_has_what_the_opening_said() {
     let world = World::start(Options::default()).await;
     let mut socket = world
-        .socket_with("authorization: Bearer one\r\ncookie: c=1\r\nx-forwarded-for: 1.2.3.4\r\naccept-encoding: br\r\nsec-websocket-extensions: x\r\n")
+        .socket_with("authorization: Bearer one\r\nx-api-key: one\r\ncookie: c=1\r\nx-forwarded-for: 1.2.3.4\r\naccept-encoding: br\r\nsec-websocket-extensions: x\r\n")
         .await;
     let body = json!({"turns": ["\u{1f525}"]});
     socket.open("a", body).await;
@@ -194,6 +194,7 @@ async fn a_request_has_what_the_opening_said() {
     let header = |name: &str| asked.headers.get(name).map(|value| value.to_str().unwrap());
     for (name, value) in [
         ("authorization", Some("Bearer one")),
+        ("x-api-key", Some("one")),
         ("cookie", Some("c=1")),
         ("x-forwarded-for", Some("1.2.3.4")),
         ("host", Some(world.address.to_string().as_str())),
@@ -210,5 +211,7 @@ async fn a_request_has_what_the_opening_said() {
     assert_eq!(header("content-length"), Some(asked.body.to_string().len().to_string().as_str()));
     socket.send(json!({"type": "auth", "key": "two"})).await;
     socket.open("b", json!({})).await;
-    assert_eq!(world.asked().await.headers["authorization"], "Bearer two");
+    let asked = world.asked().await;
+    assert_eq!(asked.headers["authorization"], "Bearer two");
+    assert!(!asked.headers.contains_key("x-api-key"), "the newer key takes its place");
 }
