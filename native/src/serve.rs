@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hearth_engine::Engine;
-use hearth_server::{Options, SocketOptions, bind, shutdown_signal};
+use hearth_server::{Options, Tls, bind, shutdown_signal};
 use hearth_store::{Namespace, Store};
 
 use crate::{
@@ -24,6 +24,9 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    // The handler asks for no keys.
+    args.server.check_exposure(args.listen, false)?;
+    let tls = args.server.tls(args.listen, || state_dir(args.state_dir.clone()))?;
     // The port first: it costs nothing to find out that it is taken.
     let listener = bind(args.listen).await?;
     let address = listener.local_addr()?;
@@ -49,17 +52,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let handler = Arc::new(Handler(Ports::new(engine.clone(), &names, store, args.store_days)));
     // Every chat that may run or wait has its request, and some are left for lists and pages.
     let requests = args.sequences.saturating_add(args.queue).saturating_add(64);
-    let options = Options {
-        requests,
-        connections: requests.saturating_mul(2).max(1024),
-        drain: Duration::from_secs(args.drain),
-        socket: SocketOptions { origins: args.allow_origin, ..SocketOptions::default() },
-        ..Options::default()
-    };
+    let options = Options { tls: tls.clone(), ..args.server.options(requests) };
     // Requests are taken while models load: they are told so (503), and /health turns 200 at the right moment.
     let serving = hearth_server::serve(listener, handler, shutdown_signal(), options);
     let announced = async {
-        announce(&engine, &models, at_start, address).await?;
+        announce(&engine, &models, at_start, address, tls.as_ref()).await?;
         std::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
@@ -80,7 +77,7 @@ fn open_store(args: &ServeArgs) -> anyhow::Result<Option<Namespace>> {
 }
 
 /// Says that all is ready; fails when one of the first `at_start` models does not load, for a service that can never answer should not look like one.
-async fn announce(engine: &Engine, models: &[Selected], at_start: usize, address: SocketAddr) -> anyhow::Result<()> {
+async fn announce(engine: &Engine, models: &[Selected], at_start: usize, address: SocketAddr, tls: Option<&Tls>) -> anyhow::Result<()> {
     let mut lines = String::new();
     for (at, Selected { name, .. }) in models.iter().enumerate() {
         let state = if at < at_start {
@@ -91,6 +88,11 @@ async fn announce(engine: &Engine, models: &[Selected], at_start: usize, address
         };
         lines += &format!("  model   {name} ({state})\n");
     }
-    println!("Hearth is ready at http://{address}\n{lines}  device  {}", engine.device_description());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    lines += &format!("  device  {}", engine.device_description());
+    if let Some(tls) = tls {
+        lines += &format!("\n  TLS     {}", tls.describe());
+    }
+    println!("Hearth is ready at {scheme}://{address}\n{lines}");
     Ok(())
 }

@@ -94,6 +94,9 @@ pub async fn run(cli: Cli) -> Result<()> {
 
     let default = if matches!(origin, Origin::Spin(_)) { LISTEN_SPIN } else { LISTEN };
     let address = cli.listen.map_or_else(|| default.parse(), Ok).context("the default address")?;
+    // The server cannot know whether a component asks for keys.
+    cli.server.check_exposure(address, false)?;
+    let tls = cli.server.tls(address, || anyhow::Ok(state_dir(&cli, &origin, &app)))?;
     let listener = hearth_server::bind(address).await?;
     let address = listener.local_addr().context("the address that is listened on")?;
 
@@ -118,14 +121,12 @@ pub async fn run(cli: Cli) -> Result<()> {
         bail!("no component can serve: {}", service.failures().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
 
-    let socket = hearth_server::SocketOptions { origins: cli.allow_origin.clone(), ..Default::default() };
-    let options =
-        hearth_server::Options { requests: cli.max_instances, drain: Duration::from_secs(cli.drain), socket, ..Default::default() };
+    let options = hearth_server::Options { tls: tls.clone(), ..cli.server.options(cli.max_instances) };
     let ready = async {
         for name in names.iter().take(at_start) {
             engine.ready(name).await.with_context(|| format!("the model '{name}' cannot be served"))?;
         }
-        announce(&cli, address, &names, &engine.device_description())
+        announce(&cli, address, tls.as_ref(), &names, &engine.device_description())
     };
     let serve = hearth_server::serve(listener, Arc::new(service), hearth_server::shutdown_signal(), options);
     tokio::pin!(ready, serve);
@@ -137,15 +138,24 @@ pub async fn run(cli: Cli) -> Result<()> {
 }
 
 /// Says that it is ready, in one write.
-fn announce(cli: &Cli, address: std::net::SocketAddr, models: &[String], device: &str) -> Result<()> {
+fn announce(cli: &Cli, address: std::net::SocketAddr, tls: Option<&hearth_server::Tls>, models: &[String], device: &str) -> Result<()> {
     if cli.quiet {
         return Ok(());
     }
-    let text = format!("Serving http://{address}\n  models: {}\n  device: {device}\n", models.join(", "));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut text = format!("Serving {scheme}://{address}\n  models: {}\n  device: {device}\n", models.join(", "));
+    if let Some(tls) = tls {
+        text += &format!("  TLS: {}\n", tls.describe());
+    }
     let mut out = std::io::stdout().lock();
     // A reader that went away is no reason to stop serving.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     Ok(())
+}
+
+/// The folder for what must outlive the process.
+fn state_dir(cli: &Cli, origin: &Origin, app: &App) -> PathBuf {
+    cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name))
 }
 
 /// The key-value store, if the application or the command line uses one.
@@ -153,7 +163,7 @@ fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<Option<Store>> {
     if cli.key_values.is_empty() && app.components.iter().all(|component| component.key_value_stores.is_empty()) {
         return Ok(None);
     }
-    let folder = cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name));
+    let folder = state_dir(cli, origin, app);
     let store = Store::open(folder.join("key-value.redb"))?;
     let default = store.namespace("default")?;
     for (key, value) in &cli.key_values {

@@ -27,7 +27,7 @@ use crate::common::{Alive, AliveGuard, Client};
 /// One text, or chunks without an end.
 pub(crate) enum TestBody {
     Whole(Option<String>),
-    Endless(AliveGuard),
+    Endless { _alive: AliveGuard },
 }
 
 impl http_body::Body for TestBody {
@@ -37,14 +37,14 @@ impl http_body::Body for TestBody {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Poll::Ready(match &mut *self {
             Self::Whole(text) => text.take().map(|text| Ok(Frame::data(text.into()))),
-            Self::Endless(_) => Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 16 * 1024])))),
+            Self::Endless { .. } => Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 16 * 1024])))),
         })
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
         match self {
             Self::Whole(text) => http_body::SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Self::Endless(_) => http_body::SizeHint::default(),
+            Self::Endless { .. } => http_body::SizeHint::default(),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Handler for TestHandler {
                     Err(error) => whole(StatusCode::BAD_REQUEST, error.to_string()),
                 }
             }
-            "/endless" => Response::new(TestBody::Endless(self.0.enter())),
+            "/endless" => Response::new(TestBody::Endless { _alive: self.0.enter() }),
             _ => whole(StatusCode::OK, "hello".to_owned()),
         }
     }
