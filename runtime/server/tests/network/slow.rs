@@ -33,9 +33,8 @@ async fn drip(socket: &mut TcpStream, byte: u8) {
             return;
         }
         let mut buffer = [0; 1024];
-        match timeout(STEP, socket.read(&mut buffer)).await {
-            Ok(Ok(0) | Err(_)) => return,
-            _ => {}
+        if let Ok(Ok(0) | Err(_)) = timeout(STEP, socket.read(&mut buffer)).await {
+            return;
         }
     }
 }
