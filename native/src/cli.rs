@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hearth_engine::Quantization;
-use hearth_server::ObserveArgs;
+use hearth_server::ServerArgs;
 
 use crate::bench::BenchArgs;
 
@@ -35,12 +35,13 @@ pub(crate) enum Command {
     /// Serve models over HTTP: OpenAI's API and a page to chat
     #[command(after_help = "Examples:
   hearth serve
-  hearth serve --listen 0.0.0.0:8080 --model smollm2-135m-instruct --model ./other.gguf
+  hearth serve --listen 127.0.0.1:8080 --model smollm2-135m-instruct --model ./other.gguf
+  hearth serve --tls-cert chat.pem --tls-key chat.key                 over TLS (docs/serving.md)
   hearth serve --model ./Llama-3.2-1B-Instruct --quantize q8_0        a folder as Hugging Face has them
   curl http://127.0.0.1:18789/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
 
 It ends on SIGINT or SIGTERM after the answers under way; a second signal ends it at once.")]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Chat with a model in the terminal
     #[command(after_help = "Examples:
   hearth chat
@@ -144,8 +145,6 @@ pub(crate) struct ServeArgs {
     pub(crate) unload_after: u64,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
-    #[command(flatten)]
-    pub(crate) observe: ObserveArgs,
     /// Chats computed together; further ones wait
     #[arg(long, value_name = "N", default_value_t = 32, env = "HEARTH_SEQUENCES", value_parser = at_least_one)]
     pub(crate) sequences: usize,
@@ -155,12 +154,6 @@ pub(crate) struct ServeArgs {
     /// Seconds that a chat may wait for its turn before it is answered 503; 0 lets it wait
     #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "HEARTH_MAX_WAIT")]
     pub(crate) max_wait: u64,
-    /// Seconds that answers under way may take after a signal to end
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "HEARTH_DRAIN")]
-    pub(crate) drain: u64,
-    /// A page elsewhere that may open WebSockets here, as https://chat.example; can be repeated. Pages of the server's own address may in any case
-    #[arg(long, value_name = "ORIGIN", env = "HEARTH_ALLOW_ORIGIN", value_delimiter = ',', value_parser = hearth_server::socket::parse_origin)]
-    pub(crate) allow_origin: Vec<String>,
     /// Folder for what outlives the server: responses and conversations. By default ~/.local/share/hearth/state
     #[arg(long, value_name = "FOLDER", env = "HEARTH_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -170,6 +163,8 @@ pub(crate) struct ServeArgs {
     /// Days that a response is kept; 0 keeps it until it is deleted. Conversations are kept until they are
     #[arg(long, value_name = "DAYS", default_value_t = 30, env = "HEARTH_STORE_DAYS")]
     pub(crate) store_days: u64,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 #[derive(Debug, Args)]

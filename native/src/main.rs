@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     }
     let done = match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Chat(args) => chat::run(args),
         Command::Pull(args) => pull::run(&args),
         Command::Verify(args) => verify::run(&args),

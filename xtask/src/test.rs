@@ -37,6 +37,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(&data)?;
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
+    system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
     browser()?;
     let neighbours = Neighbours::get(&data)?;
     let python = python(root)?;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 use hearth_engine::{DeviceChoice, KvType, Quantization};
-use hearth_server::ObserveArgs;
+use hearth_server::{ObserveArgs, ServerArgs};
 
 /// Where a plain run listens.
 pub const LISTEN: &str = "127.0.0.1:18789";
@@ -132,14 +132,6 @@ pub struct Cli {
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub spin_timeout: u64,
 
-    /// Seconds for responses under way to end after SIGINT or SIGTERM.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
-    pub drain: u64,
-
-    /// A page elsewhere that may open WebSockets here, as https://chat.example. May be repeated; pages of the server's own address may in any case.
-    #[arg(long, value_name = "ORIGIN", value_parser = hearth_server::socket::parse_origin)]
-    pub allow_origin: Vec<String>,
-
     /// Logs, metrics and traces.
     #[command(flatten)]
     pub observe: ObserveArgs,
@@ -159,6 +151,10 @@ pub struct Cli {
     /// Spin's runtime configuration. This trigger reads none and refuses it, rather than pass over what it says.
     #[arg(long, env = "RUNTIME_CONFIG_FILE", value_name = "FILE")]
     pub runtime_config_file: Option<PathBuf>,
+
+    /// TLS, limits and ends: the same as those of `hearth serve`.
+    #[command(flatten)]
+    pub server: ServerArgs,
 
     #[arg(long, hide = true, action = ArgAction::SetTrue)]
     help_args_only: bool,

@@ -94,6 +94,9 @@ pub async fn run(cli: Cli) -> Result<()> {
 
     let default = if matches!(origin, Origin::Spin(_)) { LISTEN_SPIN } else { LISTEN };
     let address = cli.listen.map_or_else(|| default.parse(), Ok).context("the default address")?;
+    // The server cannot know whether a component asks for keys.
+    cli.server.check_exposure(address, false)?;
+    let tls = cli.server.tls(address, || anyhow::Ok(state_dir(&cli, &origin, &app)))?;
     let listener = hearth_server::bind(address).await?;
     let address = listener.local_addr().context("the address that is listened on")?;
 
@@ -109,7 +112,7 @@ pub async fn run(cli: Cli) -> Result<()> {
     }
     let runtime = Runtime::new(engine.clone(), guest_options(&cli), app.components.len())
         .map_err(|error| anyhow::anyhow!("the wasm runtime cannot be set up: {error:#}"))?;
-    let name = app.name.clone();
+    let state = state_dir(&cli, &origin, &app);
     // The models load meanwhile, on the engine's thread.
     let service = tokio::task::spawn_blocking(move || Service::load(&app, &runtime, values, store.as_ref())).await??;
     for failure in service.failures() {
@@ -119,23 +122,20 @@ pub async fn run(cli: Cli) -> Result<()> {
         bail!("no component can serve: {}", service.failures().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
 
-    let socket = hearth_server::SocketOptions { origins: cli.allow_origin.clone(), ..Default::default() };
-    let state = cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&name));
     let folders = std::iter::once(("state", state)).chain(hearth_engine::catalog::models_dir().map(|folder| ("models", folder)));
     let options = hearth_server::Options {
-        requests: cli.max_instances,
+        tls: tls.clone(),
         notice: Duration::from_secs(cli.observe.drain_notice),
-        drain: Duration::from_secs(cli.drain),
-        socket,
         observe: cli.observe.observe(folders.collect())?,
-        ..Default::default()
+        ..cli.server.options(cli.max_instances)
     };
     let ready = async {
         for name in names.iter().take(at_start) {
             engine.ready(name).await.with_context(|| format!("the model '{name}' cannot be served"))?;
         }
-        hearth_server::notify::ready(&format!("serving {} at http://{address}", names.join(", ")));
-        announce(&cli, address, &names, &engine.device_description())
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        hearth_server::notify::ready(&format!("serving {} at {scheme}://{address}", names.join(", ")));
+        announce(&cli, address, tls.as_ref(), &names, &engine.device_description())
     };
     let serve = hearth_server::serve(listener, Arc::new(service), hearth_server::shutdown_signal(), options);
     tokio::pin!(ready, serve);
@@ -147,15 +147,24 @@ pub async fn run(cli: Cli) -> Result<()> {
 }
 
 /// Says that it is ready, in one write.
-fn announce(cli: &Cli, address: std::net::SocketAddr, models: &[String], device: &str) -> Result<()> {
+fn announce(cli: &Cli, address: std::net::SocketAddr, tls: Option<&hearth_server::Tls>, models: &[String], device: &str) -> Result<()> {
     if cli.quiet {
         return Ok(());
     }
-    let text = format!("Serving http://{address}\n  models: {}\n  device: {device}\n", models.join(", "));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut text = format!("Serving {scheme}://{address}\n  models: {}\n  device: {device}\n", models.join(", "));
+    if let Some(tls) = tls {
+        text += &format!("  TLS: {}\n", tls.describe());
+    }
     let mut out = std::io::stdout().lock();
     // A reader that went away is no reason to stop serving.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     Ok(())
+}
+
+/// The folder for what must outlive the process.
+fn state_dir(cli: &Cli, origin: &Origin, app: &App) -> PathBuf {
+    cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name))
 }
 
 /// The key-value store, if the application or the command line uses one.
@@ -163,7 +172,7 @@ fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<Option<Store>> {
     if cli.key_values.is_empty() && app.components.iter().all(|component| component.key_value_stores.is_empty()) {
         return Ok(None);
     }
-    let folder = cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name));
+    let folder = state_dir(cli, origin, app);
     let store = Store::open(folder.join("key-value.redb"))?;
     let default = store.namespace("default")?;
     for (key, value) in &cli.key_values {

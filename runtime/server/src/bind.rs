@@ -2,12 +2,18 @@
 
 use std::{fmt, io, net::SocketAddr};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::holder::{Holder, holder_of};
 
 /// The default port, which another program that people run beside a chat model also takes by default.
 const SHARED_PORT: u16 = 18789;
+
+/// Connections that the system keeps waiting until they are accepted; further ones wait at the client.
+const BACKLOG: u32 = 1024;
+/// What the system keeps of each answer for a client that does not take it, in bytes. By itself a system lets it grow to megabytes: memory that such clients would hold,
+/// and a queue so long that a slow network cannot be told from a client that has gone.
+const SEND_BUFFER: u32 = 128 * 1024;
 
 /// Why an address could not be listened on. Its text names the address, the process that holds the port where the system tells, and the cure.
 #[derive(Debug)]
@@ -66,8 +72,19 @@ impl std::error::Error for BindError {}
 /// # Errors
 /// [`BindError`]
 pub async fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(addr).await.map_err(|source| {
+    listen(addr).map_err(|source| {
         let holder = if source.kind() == io::ErrorKind::AddrInUse { holder_of(addr) } else { None };
         BindError { address: addr, holder, source }
     })
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What a connection that has ended leaves behind for a while is no reason not to start again; on Windows the option means something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    // Connections take it over from their listener.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }

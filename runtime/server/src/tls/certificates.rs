@@ -48,7 +48,7 @@ impl ResolvesServerCert for Certificates {
         }
         let current = self.current();
         if current.is_none() {
-            tracing::warn!("a TLS client came before there is a certificate; what keeps it from being issued is in this log");
+            tracing::debug!("a TLS client came before there is a certificate; what keeps it from being issued is in this log");
         }
         current
     }

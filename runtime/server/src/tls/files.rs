@@ -52,14 +52,22 @@ impl Files {
     }
 
     pub(super) async fn watch(&self, into: &Certificates) {
-        let (mut seen, mut before) = (self.loaded.clone(), None);
+        let (mut seen, mut before, mut unreadable) = (self.loaded.clone(), None, false);
         loop {
             sleep(LOOK).await;
             let (certificate, key) = (self.certificate.clone(), self.key.clone());
-            let Ok(Ok(now)) = tokio::task::spawn_blocking(move || read(&certificate, &key)).await else {
-                // Gone for a moment, or for good: what is loaded still serves.
-                continue;
+            let now = match tokio::task::spawn_blocking(move || read(&certificate, &key)).await {
+                Ok(Ok(now)) => now,
+                Ok(Err(error)) => {
+                    // Said once; what is loaded still serves.
+                    if !std::mem::replace(&mut unreadable, true) {
+                        tracing::error!("kept the certificate that was loaded before: {error}");
+                    }
+                    continue;
+                }
+                Err(_) => continue,
             };
+            unreadable = false;
             // Two files are not replaced at once: a change counts when it has lasted from one look to the next.
             if now != seen && before.replace(now.clone()).is_some_and(|before| before == now) {
                 match self.offer(&now, into) {

@@ -38,6 +38,10 @@ impl Alive {
         AliveGuard(self.clone())
     }
 
+    pub(crate) fn count(&self) -> usize {
+        *self.0.borrow()
+    }
+
     pub(crate) async fn becomes(&self, count: usize) {
         let mut watch = self.0.subscribe();
         timeout(SOON, watch.wait_for(|n| *n == count))

@@ -83,7 +83,7 @@ impl Acme {
 
     /// Where the certificate of these domains is kept.
     fn certificate(&self) -> PathBuf {
-        self.file(self.domains.first().map_or("", String::as_str), &[&[self.directory.clone()], &self.domains[..]].concat())
+        self.file(self.domains.first().map_or("", String::as_str), &[std::slice::from_ref(&self.directory), &self.domains].concat())
     }
 
     /// Where the account at this directory is kept.
