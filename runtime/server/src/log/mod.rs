@@ -50,10 +50,7 @@ pub enum LogError {
 /// [`LogError`]
 pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> Result<(), LogError> {
     let given = args.log_level.clone().or_else(|| environment("HEARTH_LOG")).or_else(|| environment("RUST_LOG"));
-    let filter = |default: &str| {
-        let filter = given.as_deref().unwrap_or(default);
-        EnvFilter::try_new(filter).map_err(|error| LogError::Filter { filter: filter.to_owned(), reason: error.to_string() })
-    };
+    let filter = |default: &str| filter(given.as_deref().unwrap_or(default));
     let file = match &args.log_file {
         Some(LogFile::None) => None,
         Some(LogFile::Path(path)) => Some(path.clone()),
@@ -78,6 +75,16 @@ pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> 
     tracing::subscriber::set_global_default(registry).map_err(|_| LogError::Twice)
 }
 
+/// A filter of levels by where things come from.
+fn filter(text: &str) -> Result<EnvFilter, LogError> {
+    let refused = |reason: String| LogError::Filter { filter: text.to_owned(), reason };
+    // A word that is no level would be taken for a module's name, and the log be silent.
+    if text.is_empty() || (!text.contains(['=', ',', '[']) && text.parse::<LevelFilter>().is_err()) {
+        return Err(refused("there is no such level".to_owned()));
+    }
+    EnvFilter::try_new(text).map_err(|error| refused(error.to_string()))
+}
+
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -91,5 +98,21 @@ where
     match format {
         LogFormat::Text => layer.with_target(false).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_filters_are_taken_and_other_words_refused() {
+        for good in ["warn", "INFO", "off", "warn,access=info", "hearth_engine=debug"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for wrong in ["loud", "", "access=loud"] {
+            let said = filter(wrong).unwrap_err().to_string();
+            assert!(said.contains("--log-level") && said.contains("warn,access=info"), "{said}");
+        }
     }
 }

@@ -8,7 +8,7 @@ mod text;
 use std::{sync::OnceLock, time::Duration};
 
 use ::http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response,
     header::{ALLOW, CONTENT_TYPE, FORWARDED},
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -68,7 +68,6 @@ pub(crate) async fn answer<T, B>(request: &Request<T>, observe: &Observe) -> Res
         return refuse::metrics();
     }
     let mut response = Response::new(ServedBody::whole(render(observe).await));
-    *response.status_mut() = StatusCode::OK;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
 }

@@ -9,7 +9,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use tokio::sync::watch;
 
 use super::{Observed, Told, last_word::Form};
-use crate::{Observe, Peer, log, metrics, trace::Parent};
+use crate::{
+    Observe, Peer, log, metrics,
+    trace::{Parent, Traces},
+};
 
 /// Characters of a path in a log.
 const PATH_MAX: usize = 512;
@@ -57,7 +60,7 @@ pub(crate) struct Exchange {
     /// Of the answer's body.
     pub(crate) bytes: u64,
     pub(crate) outcome: Outcome,
-    observe: Observe,
+    traces: Option<Traces>,
     cut: watch::Receiver<bool>,
 }
 
@@ -84,7 +87,7 @@ impl Exchange {
             told: Told::default(),
             bytes: 0,
             outcome: Outcome::Aborted,
-            observe: observe.clone(),
+            traces: observe.traces.clone(),
             cut: cut.clone(),
             id,
         }
@@ -129,7 +132,7 @@ impl Drop for Exchange {
         }
         log::access(self);
         metrics::http::ended(self);
-        if let Some(traces) = &self.observe.traces {
+        if let Some(traces) = &self.traces {
             traces.exchange(self);
         }
     }

@@ -39,7 +39,7 @@ pub(super) type Turn = Pin<Box<dyn Stream<Item = Step> + Send>>;
 
 enum Stage<B> {
     Asked(String),
-    Reading(Observed<ServedBody<B>>, Decoder, bool),
+    Reading(Box<Observed<ServedBody<B>>>, Decoder, bool),
     Ended,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn begin<H: Handler>(link: Arc<Link<H>>, head: Head, body: String) ->
                         if !is_events(&response) {
                             return Some((refused(response).await, Stage::Ended));
                         }
-                        Stage::Reading(response.into_body(), Decoder::default(), false)
+                        Stage::Reading(Box::new(response.into_body()), Decoder::default(), false)
                     }
                     Stage::Reading(mut body, mut decoder, mut done) => {
                         let step = match decoder.next() {
