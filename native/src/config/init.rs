@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write,
-    path::{Path, PathBuf, absolute},
+    path::{Path, absolute},
 };
 
 use anyhow::{Context, ensure};

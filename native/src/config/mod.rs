@@ -107,3 +107,31 @@ fn address(args: &ServeArgs, resolved: &Resolved) -> Result<SocketAddr, Problem>
     let port = if part("port")? { args.port } else { None };
     Ok(SocketAddr::new(ip.unwrap_or(args.listen.ip()), port.unwrap_or(args.listen.port())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The documentation has the keys as the flags have them. With HEARTH_WRITE_DOCS=1 it is written.
+    #[test]
+    fn the_documentation_has_every_key() {
+        const MARK: &str = "<!-- keys -->\n";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, table) = text.split_once(MARK).unwrap();
+        let expected = hearth_config::table(&keys(), &crate::reload::live_keys(), &PLAIN_NAMES);
+        if std::env::var_os("HEARTH_WRITE_DOCS").is_some() {
+            std::fs::write(&path, format!("{head}{MARK}{expected}")).unwrap();
+        } else {
+            assert!(table == expected, "docs/configuration.md is not what the flags are: run this test with HEARTH_WRITE_DOCS=1");
+        }
+    }
+
+    #[test]
+    fn live_keys_and_plain_names_are_keys() {
+        let keys = keys();
+        for name in crate::reload::live_keys().into_iter().chain(PLAIN_NAMES.map(|plain| plain.key)) {
+            assert_eq!(keys.find(name).map(hearth_config::Key::name), Some(name));
+        }
+    }
+}
