@@ -1,12 +1,17 @@
 //! What can be typed.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use hearth_engine::Quantization;
-use hearth_server::ServerArgs;
 
 use crate::bench::BenchArgs;
+
+mod admin;
+mod serve;
+
+pub(crate) use admin::{ConfigArgs, ConfigCommand, DoctorArgs, InitArgs, KeyArgs, KeysArgs, KeysCommand};
+pub(crate) use serve::{KeysMode, SERVE, ServeArgs};
 
 /// A self-hosted chat-model service.
 #[derive(Debug, Parser)]
@@ -19,6 +24,9 @@ use crate::bench::BenchArgs;
   hearth chat                     chat with it in the terminal
   hearth serve                    serve it at http://127.0.0.1:18789, as OpenAI's API and as a page to chat
   hearth models                   what else there is
+
+  hearth init                     for a service: a configuration, a master key and the first keys
+  hearth doctor                   what is wrong with it, and the cure
 
 Models lie in $HEARTH_MODELS, by default ~/.local/share/hearth/models.
 HEARTH_LOG=info (or debug) says more on standard error.",
@@ -35,12 +43,12 @@ pub(crate) enum Command {
     /// Serve models over HTTP: OpenAI's API and a page to chat
     #[command(after_help = "Examples:
   hearth serve
-  hearth serve --listen 127.0.0.1:8080 --model smollm2-135m-instruct --model ./other.gguf
-  hearth serve --tls-cert chat.pem --tls-key chat.key                 over TLS (docs/serving.md)
+  hearth serve --listen 0.0.0.0:8080 --model smollm2-135m-instruct --model ./other.gguf
   hearth serve --model ./Llama-3.2-1B-Instruct --quantize q8_0        a folder as Hugging Face has them
+  hearth serve --config ./hearth.toml                                     each flag is a key of it: docs/configuration.md
   curl http://127.0.0.1:18789/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
 
-It ends on SIGINT or SIGTERM after the answers under way; a second signal ends it at once.")]
+SIGHUP reads the configuration again and takes over what can change in a running service. It ends on SIGINT or SIGTERM after the answers under way; a second signal ends it at once.")]
     Serve(Box<ServeArgs>),
     /// Chat with a model in the terminal
     #[command(after_help = "Examples:
@@ -79,6 +87,44 @@ A file gets its name only after its hash fits. HF_ENDPOINT and HF_TOKEN are hono
 Figures are the median, least and most of --repeat measurements after a warm-up. Prefill has no tokenizing and no sampling in it; decoding samples greedily, as a chat at
 temperature 0 does.")]
     Bench(Box<BenchArgs>),
+    /// Set a service up: a configuration, a folder for its state, a master key and the first keys
+    #[command(after_help = "Examples:
+  hearth init                                        ~/.config/hearth/hearth.toml, and state where `hearth serve` keeps it
+  hearth init --config /etc/hearth/hearth.toml --state-dir /var/lib/hearth
+
+It prints the secrets of three keys (admin, service, read-only) once. Files are for their owner only; none that is there is overwritten.")]
+    Init(InitArgs),
+    /// Check or show the configuration of `hearth serve`
+    #[command(after_help = "Examples:
+  hearth config check                  the file that `hearth serve` would read
+  hearth config check ./hearth.toml
+  hearth config show                   each value and where it came from; secrets are masked
+  hearth config show --json            for scripts")]
+    Config(ConfigArgs),
+    /// Make, list, rotate and revoke the keys of clients
+    #[command(after_help = "Examples:
+  hearth keys create web --scope chat --requests-per-minute 60
+  hearth keys create partner --model smollm2-135m-instruct --expires-in 30
+  hearth keys list
+  hearth keys rotate ID                another secret for the same key
+  hearth keys revoke ID
+  hearth keys rotate-data-key          write all that is kept anew, under another key
+
+A secret is printed once and kept as a salted hash only.")]
+    Keys(KeysArgs),
+    /// Check this machine and the configuration: what is wrong, and the cure
+    #[command(after_help = "Examples:
+  hearth doctor
+  hearth doctor --deep --json                          hash the models again; for scripts
+  hearth doctor --url https://chat.example             ask a running server too, through its proxies
+
+It ends with 1 where something is an error. $HEARTH_API_KEY is the key that a server is asked with.")]
+    Doctor(DoctorArgs),
+}
+
+/// The whole command line. Flags of `serve` are ready to be layers of its configuration.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().mut_subcommand(SERVE, hearth_config::prepare)
 }
 
 /// How the engine computes.
@@ -126,45 +172,6 @@ pub(crate) enum Device {
     Cpu,
     /// A GPU, or an error that says what was probed
     Gpu,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:18789", env = "HEARTH_LISTEN")]
-    pub(crate) listen: SocketAddr,
-    /// A model of the catalog (`hearth models`), the path of a GGUF file or a Hugging Face folder, or NAME=PATH; can be repeated, the first is the default. Without
-    /// one: the catalog's default, and all others that were pulled
-    #[arg(long = "model", value_name = "NAME|PATH")]
-    pub(crate) models: Vec<String>,
-    /// Load all models at the start and keep them. Otherwise only the first is; the others are loaded when they are first asked for
-    #[arg(long, env = "HEARTH_PRELOAD")]
-    pub(crate) preload: bool,
-    /// Seconds after which a model that nobody has used is unloaded, the first aside; 0 keeps it until another needs its memory
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "HEARTH_UNLOAD_AFTER")]
-    pub(crate) unload_after: u64,
-    #[command(flatten)]
-    pub(crate) engine: EngineArgs,
-    /// Chats computed together; further ones wait
-    #[arg(long, value_name = "N", default_value_t = 32, env = "HEARTH_SEQUENCES", value_parser = at_least_one)]
-    pub(crate) sequences: usize,
-    /// Chats that may wait; further ones are answered 503
-    #[arg(long, value_name = "N", default_value_t = 128, env = "HEARTH_QUEUE")]
-    pub(crate) queue: usize,
-    /// Seconds that a chat may wait for its turn before it is answered 503; 0 lets it wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "HEARTH_MAX_WAIT")]
-    pub(crate) max_wait: u64,
-    /// Folder for what outlives the server: responses and conversations. By default ~/.local/share/hearth/state
-    #[arg(long, value_name = "FOLDER", env = "HEARTH_STATE_DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// Keep no responses and no conversations, whatever --state-dir says: nothing that is said is written anywhere
-    #[arg(long)]
-    pub(crate) no_store: bool,
-    /// Days that a response is kept; 0 keeps it until it is deleted. Conversations are kept until they are
-    #[arg(long, value_name = "DAYS", default_value_t = 30, env = "HEARTH_STORE_DAYS")]
-    pub(crate) store_days: u64,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
 }
 
 #[derive(Debug, Args)]
@@ -248,10 +255,8 @@ pub(crate) fn state_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }

@@ -1,6 +1,10 @@
 //! The handler's ports over the engine in this process: the same nouns on both sides, so that what stands here only renames.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use hearth_engine::{Context, Engine, Error, Graph};
 use hearth_function::{
@@ -24,9 +28,8 @@ struct Inner {
 }
 
 impl Ports {
-    /// Serves the models of these names, the first as the default. Without a store nothing is kept, and counts are this process's.
-    pub(crate) fn new(engine: Engine, models: &[String], store: Option<Store>, store_days: u64) -> Result<Self, StoreError> {
-        let settings = Settings { models: models.join(","), store_responses: store.is_some(), store_days };
+    /// Over this engine and store, with these settings. Without a store nothing is kept, and counts are this process's.
+    pub(crate) fn new(engine: Engine, store: Option<Store>, settings: Settings) -> Result<Self, StoreError> {
         let key_value = KeyValue(store.as_ref().map(|store| store.namespace(DEFAULT)).transpose()?);
         let counters = Counters(store.unwrap_or_else(Store::in_memory).namespace(COUNTERS)?);
         Ok(Self(Arc::new(Inner { nn: Nn(engine), key_value, counters, settings })))
@@ -67,21 +70,27 @@ impl hearth_server::Handler for Handler {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Settings {
-    models: String,
-    store_responses: bool,
-    store_days: u64,
+/// Values by name, which may be others from one request to the next. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Settings(Arc<RwLock<BTreeMap<&'static str, String>>>);
+
+impl Settings {
+    /// From now on these, and no others.
+    pub(crate) fn replace(&self, values: BTreeMap<&'static str, String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = values;
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Names alone: among the values are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.read().unwrap_or_else(PoisonError::into_inner).keys()).finish()
+    }
 }
 
 impl ports::Settings for Settings {
     async fn get(&self, name: &str) -> Option<String> {
-        match name {
-            "models" => Some(self.models.clone()),
-            "store_responses" => Some(self.store_responses.to_string()),
-            "store_days" => Some(self.store_days.to_string()),
-            _ => None,
-        }
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }
 
@@ -105,6 +114,10 @@ async fn operate<T: Send + 'static>(
 pub(crate) struct KeyValue(Option<Namespace>);
 
 impl KeyValue {
+    pub(crate) fn new(namespace: Option<Namespace>) -> Self {
+        Self(namespace)
+    }
+
     async fn operate<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Namespace) -> Result<T, StoreError> + Send + 'static,

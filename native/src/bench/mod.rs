@@ -10,7 +10,7 @@ mod load;
 mod model;
 mod report;
 mod start;
-mod stream;
+pub(crate) mod stream;
 mod subject;
 
 pub(crate) use args::BenchArgs;

@@ -13,31 +13,31 @@ const LONGEST_LINE: u64 = 1 << 20;
 
 /// A whole answer.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// From sending the request to the first text.
-    pub(super) first: Duration,
+    pub(crate) first: Duration,
     /// Between one chunk with text and the next.
-    pub(super) gaps: Vec<Duration>,
+    pub(crate) gaps: Vec<Duration>,
     /// Chunks with text.
-    pub(super) chunks: u64,
+    pub(crate) chunks: u64,
     /// Prompt and answer in tokens, where the server counts them.
-    pub(super) usage: Option<(u64, u64)>,
-    pub(super) text: String,
+    pub(crate) usage: Option<(u64, u64)>,
+    pub(crate) text: String,
 }
 
 impl Answer {
     /// Tokens of the answer: as the server counts them, else a token a chunk.
-    pub(super) fn tokens(&self) -> u64 {
+    pub(crate) fn tokens(&self) -> u64 {
         self.usage.map_or(self.chunks, |(_, answer)| answer)
     }
 }
 
 /// A request without a whole answer.
 #[derive(Debug, PartialEq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// What failures are counted by: `status 503`, `timeout` …
-    pub(super) kind: String,
-    pub(super) detail: String,
+    pub(crate) kind: String,
+    pub(crate) detail: String,
 }
 
 impl Failure {
@@ -47,7 +47,7 @@ impl Failure {
 }
 
 /// Sends `body` to `url` and reads the answer to its end.
-pub(super) fn ask(agent: &Agent, url: &str, key: Option<&str>, body: &Value) -> Result<Answer, Failure> {
+pub(crate) fn ask(agent: &Agent, url: &str, key: Option<&str>, body: &Value) -> Result<Answer, Failure> {
     let mut request = agent.post(url).header("content-type", "application/json");
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tracing_subscriber::{EnvFilter, Layer, Registry, filter::LevelFilter, fmt, fmt::MakeWriter, layer::SubscriberExt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, filter::LevelFilter, fmt, fmt::MakeWriter, layer::SubscriberExt, reload};
 
 pub(crate) use access::access;
 use file::{Rotation, Shared};
@@ -48,17 +48,17 @@ pub enum LogError {
 ///
 /// # Errors
 /// [`LogError`]
-pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> Result<(), LogError> {
-    let given = args.log_level.clone().or_else(|| environment("HEARTH_LOG")).or_else(|| environment("RUST_LOG"));
-    let filter = |default: &str| filter(given.as_deref().unwrap_or(default));
+pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> Result<Log, LogError> {
     let file = match &args.log_file {
         Some(LogFile::None) => None,
         Some(LogFile::Path(path)) => Some(path.clone()),
         None => service_file.filter(|_| notify::is_service()),
     };
+    let usual = if file.is_some() { "info" } else { level }.to_owned();
+    let (filter, handle) = reload::Layer::new(chosen(args.log_level.as_deref(), &usual)?);
     let is_terminal = io::stderr().is_terminal();
     let registry = match file {
-        None => tracing_subscriber::registry().with(lines(args.log_format, io::stderr, is_terminal).with_filter(filter(level)?).boxed()),
+        None => tracing_subscriber::registry().with(lines(args.log_format, io::stderr, is_terminal).with_filter(filter).boxed()),
         Some(path) => {
             let rotation = Rotation {
                 bytes: args.log_file_size.saturating_mul(1 << 20),
@@ -66,13 +66,42 @@ pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> 
                 kept: args.log_files,
             };
             let file = Shared::open(&path, rotation).map_err(|source| LogError::File { path, source })?;
-            let file = lines(args.log_format, file, false).with_filter(filter("info")?);
+            let file = lines(args.log_format, file, false).with_filter(filter);
             // What is in the file need not be told twice; what goes wrong is for whoever looks on.
             let errors = lines(args.log_format, io::stderr, is_terminal).with_filter(LevelFilter::WARN);
             tracing_subscriber::registry().with(file.and_then(errors).boxed())
         }
     };
-    tracing::subscriber::set_global_default(registry).map_err(|_| LogError::Twice)
+    tracing::subscriber::set_global_default(registry).map_err(|_| LogError::Twice)?;
+    Ok(Log { handle, usual })
+}
+
+/// The log of this process, whose level can change.
+#[derive(Debug, Clone)]
+pub struct Log {
+    handle: reload::Handle<EnvFilter, Registry>,
+    usual: String,
+}
+
+impl Log {
+    /// What changes the level to this one, or to the usual where there is none.
+    ///
+    /// # Errors
+    /// [`LogError::Filter`]
+    pub fn at(&self, level: Option<&str>) -> Result<impl FnOnce() + Send + use<>, LogError> {
+        let (handle, filter) = (self.handle.clone(), chosen(level, &self.usual)?);
+        Ok(move || {
+            if let Err(error) = handle.reload(filter) {
+                tracing::error!(%error, "the log's level cannot be changed");
+            }
+        })
+    }
+}
+
+/// The filter that was given, by a flag before the environment, or else the usual one.
+fn chosen(given: Option<&str>, usual: &str) -> Result<EnvFilter, LogError> {
+    let given = given.map(str::to_owned).or_else(|| environment("HEARTH_LOG")).or_else(|| environment("RUST_LOG"));
+    filter(given.as_deref().unwrap_or(usual))
 }
 
 /// A filter of levels by where things come from.
