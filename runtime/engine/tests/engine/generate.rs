@@ -181,7 +181,6 @@ async fn the_field_at_fault_is_named() {
     let (_engine, graph, _) = toy::engine(options());
     let cases = [
         (json!({"messages": []}), "messages"),
-        (json!({"prompt": ""}), "prompt"),
         (json!({"tokens": [1_000_000]}), "tokens"),
         (json!({"prompt": "Hi", "sampling": {"logit_bias": {"1000000": 1}}}), "logit_bias"),
         (json!({"detokenize": [1_000_000]}), "detokenize"),
