@@ -49,6 +49,14 @@ assert block.text.startswith(stopped.content[0].text) and "Paris" not in stopped
 short = client.messages.create(**{**usual, "max_tokens": 2})
 assert (short.stop_reason, short.usage.output_tokens) == ("max_tokens", 2), short
 
+# An answer that is begun is gone on from.
+begun = block.text[: block.text.index(" Paris")]
+prefill = [*question, {"role": "assistant", "content": begun}]
+rest = client.messages.create(**{**usual, "messages": prefill})
+assert begun + rest.content[0].text == block.text, (begun, rest)
+counted_begun = client.messages.count_tokens(model=model, system=system, messages=prefill)
+assert counted.input_tokens < counted_begun.input_tokens == prompt_tokens(rest.usage), (counted_begun, rest.usage)
+
 # Whatever the model thinks, the client reads it, and may send it back.
 thought = client.messages.create(**usual, thinking={"type": "adaptive"}, metadata={"user_id": "u"})
 assert all(one.type in ("thinking", "text") for one in thought.content), thought

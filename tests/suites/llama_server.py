@@ -117,6 +117,9 @@ def translated(make_request, make_stream_request):
         # Greedy, for a draw could end an answer before its limit.
         if path.endswith("/chat/completions") and isinstance(data, dict):
             return {"temperature": 0, "max_tokens": server.n_predict} | data
+        # llama.cpp's test model hardly ever ends.
+        if path == "/completion":
+            return {"temperature": 0, "n_predict": server.n_predict, "seed": server.seed, "ignore_eos": True} | data
         return data
 
     def answered(body):

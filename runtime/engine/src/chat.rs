@@ -71,8 +71,8 @@ impl Chat {
         let [messages, tools] = [messages, tools].map(|value| marked(value, tokenizer, mark));
         let (messages, tools) = self.dialect.conversation(&messages, &tools);
         let text = self.template.render(&messages, &tools, add_generation_prompt, variables);
-        let text = text.map_err(|error| Error::invalid(error.to_string()))?;
-        let tokens = once_begun(tokenizer, tokenizer.encode_marked(&text, true, mark))?;
+        let text = text.map_err(|error| Error::invalid(error.to_string()).about("messages"))?;
+        let tokens = once_begun(tokenizer, tokenizer.encode_marked(&text, true, mark)).map_err(|error| error.about("messages"))?;
         Ok(Prompt { text: text.replace(mark, ""), tokens })
     }
 
@@ -99,7 +99,7 @@ pub(crate) fn pieces(tokenizer: &Tokenizer, text: &str) -> Vec<Piece> {
 
 /// The tokens of a text that is a prompt as it stands.
 pub(crate) fn plain_prompt(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, Error> {
-    once_begun(tokenizer, tokenizer.encode(text, true, true))
+    once_begun(tokenizer, tokenizer.encode(text, true, true)).map_err(|error| error.about("prompt"))
 }
 
 /// The first of the characters that Unicode leaves to programs' own use which `values` don't have.
@@ -108,6 +108,7 @@ fn free_mark(values: [&Value; 2]) -> Result<char, Error> {
     let free = ('\u{fdd0}'..='\u{fdef}').find(|mark| !texts.iter().any(|text| text.contains(*mark)));
     free.ok_or_else(|| {
         Error::invalid("the messages have every character from U+FDD0 to U+FDEF, which are not for interchange: leave one out")
+            .about("messages")
     })
 }
 

@@ -123,14 +123,14 @@ impl Context {
         };
         let mut request = Request::parse(document)?;
         let Prompt { text, tokens: prompt } = request.prompt(self.graph.tokenizer(), chat)?;
-        self.graph.check_tokens(&prompt)?;
+        self.graph.check_tokens(&prompt).map_err(|error| error.about("tokens"))?;
         let context_length = self.graph.context_length();
         if prompt.len() + usize::from(request.max_tokens != Some(0)) > context_length {
             return Err(too_long(prompt.len(), context_length, "the prompt has"));
         }
         logprobs::check_prompt(request.prompt_logprobs, prompt.len())?;
         let biased: Vec<u32> = request.sampling.logit_bias.keys().copied().collect();
-        let named = |error: Error| Error::invalid(format!("`sampling.logit_bias`: {}", error.message));
+        let named = |error: Error| Error::invalid(format!("`sampling.logit_bias`: {}", error.message)).about("logit_bias");
         self.graph.check_tokens(&biased).map_err(named)?;
         let claim = request.claim();
         let grammar = request.grammar.take();
@@ -180,7 +180,7 @@ impl Context {
     fn embed(&mut self, document: &[u8], asked: Instant) -> Result<(), Error> {
         let request = EmbeddingRequest::parse(document)?;
         let inputs = request.inputs(self.graph.tokenizer(), self.graph.context_length())?;
-        inputs.iter().try_for_each(|tokens| self.graph.check_tokens(tokens))?;
+        inputs.iter().try_for_each(|tokens| self.graph.check_tokens(tokens)).map_err(|error| error.about("input"))?;
         let (link, delivery) = Link::open(&self.graph);
         let job = Job::new(request.claim(), inputs, delivery, asked);
         self.graph.tell(|graph| Command::Embed(graph, link.id, Box::new(job)))?;

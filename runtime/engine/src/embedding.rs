@@ -67,12 +67,12 @@ impl EmbeddingRequest {
 
     fn tokens(&self, number: usize, input: &Input, tokenizer: &Tokenizer, context: usize) -> Result<Vec<u32>, Error> {
         let mut tokens = match input {
-            Input::Text(text) => tokenizer.encode(text, true, false).map_err(|error| Error::invalid(error.to_string()))?,
+            Input::Text(text) => tokenizer.encode(text, true, false).map_err(|error| Error::invalid(error.to_string()).about("input"))?,
             Input::Tokens(tokens) => tokens.clone(),
         };
         let length = tokens.len();
         if length == 0 {
-            return Err(Error::invalid(format!("element {number} of `input` has no tokens; give at least one")));
+            return Err(Error::invalid(format!("element {number} of `input` has no tokens; give at least one")).about("input"));
         }
         if length > context && !self.truncate {
             let kind = ErrorKind::ContextLength { prompt_tokens: length, context_length: context };

@@ -188,6 +188,9 @@ fn brief(reason: &str) -> String {
     if reason.contains("coerce_one_of") {
         return "`oneOf` of alternatives that a value may be valid by two of is not supported: let them differ in type or in a required constant, or write `anyOf`".into();
     }
+    if reason.contains("with overflow") {
+        return "a number in it, or the least common multiple of several `multipleOf`, is too large: 32 bits are taken".into();
+    }
     let said = reason.split("\n<").next().unwrap_or_default().split("\n<backtrace>").next().unwrap_or_default().trim();
     match said.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &said[..end]),

@@ -81,10 +81,10 @@ impl Question {
         let tokenizer = graph.tokenizer();
         if let Some(text) = self.tokenize {
             let tokens = tokenizer.encode(&text, self.begin.unwrap_or(false), self.control.unwrap_or(false));
-            return Ok(vec![tokens_tensor(&tokens.map_err(|error| Error::invalid(error.to_string()))?)]);
+            return Ok(vec![tokens_tensor(&tokens.map_err(|error| Error::invalid(error.to_string()).about("tokenize"))?)]);
         }
         if let Some(tokens) = self.detokenize {
-            graph.check_tokens(&tokens)?;
+            graph.check_tokens(&tokens).map_err(|error| error.about("detokenize"))?;
             let pieces: Vec<Vec<u8>> = tokens.iter().map(|token| tokenizer.token_bytes(*token, true)).collect();
             let text = String::from_utf8_lossy(&pieces.concat()).into_owned();
             return Ok(vec![text_tensor("text", text), text_tensor("pieces", json!(pieces).to_string())]);

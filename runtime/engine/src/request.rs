@@ -128,7 +128,7 @@ impl Request {
             (None, None, tokens) => Prompt { text: String::new(), tokens: tokens.clone().unwrap_or_default() },
         };
         if prompt.tokens.is_empty() {
-            return Err(Error::invalid("the prompt has no tokens; give at least one"));
+            return Err(Error::invalid("the prompt has no tokens; give at least one").about("prompt"));
         }
         Ok(prompt)
     }
@@ -141,7 +141,7 @@ impl Request {
 
 /// The model's way to chat, or that there is none.
 pub(crate) fn known_chat(chat: Option<&Chat>) -> Result<&Chat, Error> {
-    chat.ok_or_else(|| Error::invalid("this model has no chat template: give `prompt` instead of `messages`"))
+    chat.ok_or_else(|| Error::invalid("this model has no chat template: give `prompt` instead of `messages`").about("messages"))
 }
 
 /// A request of any kind from its document.

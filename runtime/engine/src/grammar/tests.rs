@@ -214,6 +214,7 @@ fn what_cannot_be_honoured_is_refused_by_name() {
     refused(&schema(json!({"$ref": "#/$defs/none"})), "#/$defs/none");
     refused(&schema(json!({"$defs": []})), "#/$defs is not an object");
     refused(&schema(json!({"multipleOf": -2})), "#/multipleOf is -2");
+    refused(&schema(json!({"type": "integer", "multipleOf": 99_991, "allOf": [{"multipleOf": 99_989}]})), "least common multiple");
     refused(&schema(json!({"enum": [[9_007_199_254_740_993_u64]]})), "#/enum has 9007199254740993");
     refused(&schema(json!({"const": 12_345_678_901_234_567_890_u64})), "#/const has 12345678901234567890");
     refused(&schema(json!({"type": "object", "propertyNames": {"maxLength": 2}})), "`propertyNames` at #");

@@ -177,6 +177,21 @@ async fn messages_go_through_the_template_with_one_begin_token() {
 }
 
 #[tokio::test]
+async fn the_field_at_fault_is_named() {
+    let (_engine, graph, _) = toy::engine(options());
+    let cases = [
+        (json!({"messages": []}), "messages"),
+        (json!({"tokens": [1_000_000]}), "tokens"),
+        (json!({"prompt": "Hi", "sampling": {"logit_bias": {"1000000": 1}}}), "logit_bias"),
+        (json!({"detokenize": [1_000_000]}), "detokenize"),
+    ];
+    for (document, param) in cases {
+        let error = start(&mut context(&graph), &document).await.unwrap_err();
+        assert_eq!(error.param, Some(param), "{document}: {}", error.message);
+    }
+}
+
+#[tokio::test]
 async fn the_same_seed_gives_the_same_text() {
     let (_engine, graph, _) = toy::engine(options());
     let document = |seed: i64| json!({"prompt": "Seed", "max_tokens": 60, "sampling": {"temperature": 4.0, "seed": seed}});
