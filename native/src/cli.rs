@@ -161,6 +161,13 @@ pub(crate) struct ServeArgs {
     /// Folder for what outlives the server: responses and conversations. By default ~/.local/share/hearth/state
     #[arg(long, value_name = "FOLDER", env = "HEARTH_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Keep all that in Redis instead, which several instances share, the counts of limits included: redis://HOST[:PORT][/DATABASE], rediss:// with TLS. An address with a
+    /// password belongs into the environment or a file
+    #[arg(long, value_name = "URL", env = "HEARTH_REDIS_URL", hide_env_values = true)]
+    pub(crate) redis_url: Option<String>,
+    /// A file whose first line is the address of Redis
+    #[arg(long, value_name = "FILE", env = "HEARTH_REDIS_URL_FILE")]
+    pub(crate) redis_url_file: Option<PathBuf>,
     /// Keep no responses and no conversations, whatever --state-dir says: nothing that is said is written anywhere
     #[arg(long)]
     pub(crate) no_store: bool,

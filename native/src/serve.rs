@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use hearth_engine::Engine;
 use hearth_server::{Options, SocketOptions, bind, shutdown_signal};
-use hearth_store::Store;
+use hearth_store::{RedisUrl, StateFolder, Store, Temporary};
 
 use crate::{
     cli::{ServeArgs, state_dir},
@@ -29,7 +29,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let models =
         if args.models.is_empty() && args.engine.quantize.is_none() { all_here()? } else { select(&args.models, args.engine.quantize)? };
-    let store = open_store(&args)?;
+    let kept = Kept::open(&args)?;
     let load = Load {
         sequences: args.sequences,
         queue: args.queue,
@@ -46,7 +46,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
     }
     let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
-    let handler = Arc::new(Handler(Ports::new(engine.clone(), &names, store, args.store_days)?));
+    let handler = Arc::new(Handler(Ports::new(engine.clone(), &names, kept.store.clone(), args.store_days)?));
     // Every chat that may run or wait has its request, and some are left for lists and pages.
     let requests = args.sequences.saturating_add(args.queue).saturating_add(64);
     let options = Options {
@@ -68,15 +68,35 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     }
 }
 
-/// What outlives the server. A folder that cannot be written is an error at the start, and not one of each request.
-fn open_store(args: &ServeArgs) -> anyhow::Result<Option<Store>> {
-    if args.no_store {
-        return Ok(None);
+/// What outlives the server, held until it ends.
+struct Kept {
+    store: Option<Store>,
+    /// The state folder, of which nobody may put another in its place meanwhile, and its temporary files.
+    _folder: Option<(StateFolder, Temporary)>,
+}
+
+impl Kept {
+    /// A folder that cannot be written is an error at the start, and not one of each request; a Redis that cannot be reached may come back.
+    fn open(args: &ServeArgs) -> anyhow::Result<Self> {
+        let redis = RedisUrl::given(args.redis_url.as_deref(), args.redis_url_file.as_deref(), "HEARTH_REDIS_URL")?;
+        if let Some(url) = redis {
+            let store = Store::redis(&url)?;
+            if let Err(error) = store.check() {
+                tracing::warn!("{error}; what it holds is missing until it is back");
+            }
+            return Ok(Self { store: Some(store), _folder: None });
+        }
+        if args.no_store {
+            return Ok(Self { store: None, _folder: None });
+        }
+        let path = state_dir(args.state_dir.clone())?;
+        let open = || -> Result<Self, hearth_store::StoreError> {
+            let folder = StateFolder::open(&path)?;
+            let (store, temporary) = (folder.store()?, folder.temporary()?);
+            Ok(Self { store: Some(store), _folder: Some((folder, temporary)) })
+        };
+        open().context("responses and conversations cannot be kept (--state-dir says where, --no-store keeps none)")
     }
-    // The file's name and the store's are the plugin's, so that the two shapes can take over from each other.
-    let path = state_dir(args.state_dir.clone())?.join("key-value.redb");
-    let store = Store::open(path).context("responses and conversations cannot be kept (--state-dir says where, --no-store keeps none)")?;
-    Ok(Some(store))
 }
 
 /// Says that all is ready; fails when one of the first `at_start` models does not load, for a service that can never answer should not look like one.

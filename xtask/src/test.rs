@@ -37,6 +37,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     browser()?;
+    redis()?;
     let python = python(root)?;
     packages(&node, root, &data)?;
     llama_cpp(&python, &data)?;
@@ -100,6 +101,14 @@ fn browser() -> anyhow::Result<()> {
         return Ok(());
     }
     system::ensure(&["chromium"], "testing the chat page in a browser")
+}
+
+/// A Redis, which the store's tests start, stop and restart, and what makes its certificate.
+fn redis() -> anyhow::Result<()> {
+    if works("redis-server", &["--version"]) && works("redis-cli", &["--version"]) && works("openssl", &["version"]) {
+        return Ok(());
+    }
+    system::ensure(&["redis-server", "openssl"], "testing the store over Redis")
 }
 
 /// The Python with the clients and oracles of `tests/python/requirements.txt`.

@@ -53,11 +53,15 @@ pub enum StoreError {
         /// The format of this version.
         known: i64,
     },
-    /// The disk, or the share of it that may be used, is full. What was to be written is not; what was there is as before.
-    #[error("the store at {path} cannot be written: the disk is full: make room there")]
+    /// The disk, or the share of it that may be used, is full, or it takes no writes. What was to be written is not; what was there is as before.
+    #[error(
+        "the store at {path} cannot be written ({reason}): make room on its disk, or raise the quota or the limit on the size of files"
+    )]
     DiskFull {
         /// The file.
         path: PathBuf,
+        /// What the database says.
+        reason: String,
     },
     /// Reading or writing the file failed.
     #[error("the store at {path} failed: {reason}")]

@@ -84,7 +84,9 @@ impl Faults {
                 match code.code {
                     ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Damaged { path, reason },
                     ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::InUse { path, seconds: WAIT.as_secs() },
-                    ErrorCode::DiskFull => StoreError::DiskFull { path },
+                    ErrorCode::DiskFull => StoreError::DiskFull { path, reason },
+                    // Quotas and limits come so.
+                    _ if code.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE => StoreError::DiskFull { path, reason },
                     ErrorCode::CannotOpen | ErrorCode::ReadOnly => StoreError::Open { path, reason },
                     _ => StoreError::File { path, reason },
                 }
