@@ -4,6 +4,7 @@
 //! [`Namespace::blocks`] says so.
 
 mod address;
+pub mod backup;
 mod error;
 mod file;
 mod memory;
