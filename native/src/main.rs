@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+mod backup;
 mod bench;
 mod chat;
 mod cli;
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Models(args) => list::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Backup(args) => backup::run(*args),
+        Command::Restore(args) => backup::restore(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
