@@ -4,7 +4,10 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
     time::{Duration, SystemTime},
 };
 
@@ -72,11 +75,18 @@ impl StateFolder {
     }
 }
 
-/// A folder for the temporary files of one process. It is removed when this is dropped, and where a process had no time for that, by the next one.
+/// How old a temporary file becomes in a process that goes on, and how often that is looked for.
+const AGE: Duration = Duration::from_secs(24 * 60 * 60);
+const EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// A folder for the temporary files of one process. What lies there for a day is removed; all of it when this is dropped, and where a process had no time for that, by the next
+/// one.
 #[derive(Debug)]
 pub struct Temporary {
     path: PathBuf,
     _lock: File,
+    /// Ends the cleaning when it is dropped.
+    _cleaning: mpsc::Sender<()>,
 }
 
 impl Temporary {
@@ -93,7 +103,17 @@ impl Temporary {
             Ok(lock)
         };
         let lock = make().map_err(|error| StoreError::Open { path: path.clone(), reason: error.to_string() })?;
-        Ok(Self { path, _lock: lock })
+        let (cleaning, ended) = mpsc::channel();
+        let folder = path.clone();
+        let clean = move || {
+            while ended.recv_timeout(EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // What cannot be removed now is looked at again in an hour.
+                let _ = clean(&folder, AGE);
+            }
+        };
+        let thread = std::thread::Builder::new().name("temporary files".into()).spawn(clean);
+        thread.map_err(|error| StoreError::Open { path: path.clone(), reason: error.to_string() })?;
+        Ok(Self { path, _lock: lock, _cleaning: cleaning })
     }
 
     /// Where files may be made.
@@ -106,17 +126,7 @@ impl Temporary {
     /// # Errors
     /// When the folder cannot be read or a file not removed.
     pub fn clean(&self, age: Duration) -> io::Result<usize> {
-        let mut removed = 0;
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let written = entry.metadata()?.modified()?;
-            let old = SystemTime::now().duration_since(written).is_ok_and(|since| since >= age);
-            if old && entry.file_name() != LOCK {
-                remove(&entry.path())?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
+        clean(&self.path, age)
     }
 }
 
@@ -125,6 +135,20 @@ impl Drop for Temporary {
         // What cannot be removed now is by the next process.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+fn clean(folder: &Path, age: Duration) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let written = entry.metadata()?.modified()?;
+        let old = SystemTime::now().duration_since(written).is_ok_and(|since| since >= age);
+        if old && entry.file_name() != LOCK {
+            remove(&entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 /// Removes the folders of processes that are no more.
