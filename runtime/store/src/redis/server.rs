@@ -114,7 +114,9 @@ impl Server {
             Err(error) if is_unreachable(&error) => Err(self.lost(&error)),
             done => {
                 let mut state = self.state();
-                state.down = None;
+                if state.down.take().is_some() {
+                    tracing::warn!("Redis at {} is back", self.name);
+                }
                 if state.idle.len() < IDLE_MAX {
                     state.idle.push(connection);
                 }
@@ -128,6 +130,10 @@ impl Server {
     fn lost(&self, error: &RedisError) -> Failure {
         let reason = describe(error);
         let mut state = self.state();
+        // Once for each time that it goes away.
+        if state.down.is_none() {
+            tracing::warn!("Redis at {} cannot be reached: {reason}", self.name);
+        }
         let pause = state.down.as_ref().map_or(PAUSE, |down| (down.pause * 2).min(PAUSE_MAX));
         state.down = Some(Down { until: Instant::now() + pause, pause, reason: reason.clone() });
         Failure::Unreachable(self.error(format!("cannot be reached: {reason}")))
