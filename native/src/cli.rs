@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use hearth_engine::Quantization;
 
-use crate::bench::BenchArgs;
+use crate::{
+    backup::{BackupArgs, RestoreArgs},
+    bench::BenchArgs,
+};
 
 mod admin;
 mod serve;
@@ -87,6 +90,22 @@ A file gets its name only after its hash fits. HF_ENDPOINT and HF_TOKEN are hono
 Figures are the median, least and most of --repeat measurements after a warm-up. Prefill has no tokenizing and no sampling in it; decoding samples greedily, as a chat at
 temperature 0 does.")]
     Bench(Box<BenchArgs>),
+    /// Back up what outlives the server, while it runs: encrypted, to a folder or a bucket
+    #[command(after_help = "Examples:
+  hearth backup key --out ./backup.key                            once; keep a copy elsewhere
+  hearth backup --place /mnt/backups --key-file ./backup.key      a full one
+  hearth backup --place s3://bucket/hearth --key-file ./backup.key --incremental
+  hearth backup list|verify|prune|drill --place /mnt/backups --key-file ./backup.key
+
+HEARTH_BACKUP_PLACE and HEARTH_BACKUP_KEY_FILE stand for the two options.")]
+    Backup(Box<BackupArgs>),
+    /// Put a backup in the place of the state folder, after all of it was verified
+    #[command(after_help = "Examples:
+  hearth restore --place /mnt/backups --key-file ./backup.key                           the newest
+  hearth restore --place /mnt/backups --key-file ./backup.key 20260102T030405Z-full
+
+The server must not be running. What was there before is kept beside.")]
+    Restore(RestoreArgs),
     /// Set a service up: a configuration, a folder for its state, a master key and the first keys
     #[command(after_help = "Examples:
   hearth init                                        ~/.config/hearth/hearth.toml, and state where `hearth serve` keeps it

@@ -18,8 +18,8 @@ const DAY: u64 = 24 * 60 * 60;
 
 pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<()> {
     let service = config::load_file(args.config.as_deref())?;
-    let store = state::open(&service.args)?;
-    let records = state::records(&store)?;
+    let kept = state::open(&service.args)?;
+    let records = state::records(&kept.store)?;
     let mut out = io::stdout().lock();
     match &args.command {
         KeysCommand::Create(new) => {

@@ -8,6 +8,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::FromArgMatches;
 use tracing_subscriber::EnvFilter;
 
+mod backup;
 mod bench;
 mod chat;
 mod cli;
@@ -65,6 +66,8 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Models(args) => list::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Backup(args) => backup::run(*args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Init(args) => config::init(&args),
         Command::Config(args) => config::run(&args),
         Command::Keys(args) => keys::run(&args),

@@ -52,8 +52,9 @@ async fn serve(arguments: Vec<OsString>, service: Service, log: log::Log) -> any
     let tls = args.server.tls(address, || state_dir(args.state_dir.clone()))?;
     let models =
         if args.models.is_empty() && args.engine.quantize.is_none() { all_here()? } else { select(&args.models, args.engine.quantize)? };
-    // A folder that cannot be written is an error at the start, and not one of each request. Keys are in the store as well.
-    let store = if args.no_store && args.keys == KeysMode::None { None } else { Some(state::open(&args)?) };
+    // A folder that cannot be written is an error at the start, and not one of each request; a Redis that cannot be reached may come back. Keys are in the store as well.
+    let is_kept = !args.no_store || args.keys == KeysMode::Required || args.redis_url.is_some();
+    let kept = if is_kept { Some(state::open(&args)?) } else { None };
     let load = Load {
         sequences: args.sequences,
         queue: args.queue,
@@ -76,7 +77,8 @@ async fn serve(arguments: Vec<OsString>, service: Service, log: log::Log) -> any
     };
     let settings = Settings::default();
     settings.replace(fixed.with(&args));
-    let has_store = store.is_some();
+    let has_store = kept.is_some();
+    let store = kept.as_ref().map(|kept| kept.store.clone());
     let handler = Arc::new(Handler(Ports::new(engine.clone(), store, settings.clone())?));
     // Every chat that may run or wait has its request, and some are left for lists and pages.
     let requests = args.sequences.saturating_add(args.queue).saturating_add(64);

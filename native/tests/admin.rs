@@ -31,11 +31,11 @@ fn init_makes_what_a_service_needs_and_overwrites_nothing() {
         ("home/.config/hearth/hearth.toml", 0o600),
         ("home/.config/hearth/master.key", 0o600),
         ("home/.local/share/hearth/state", 0o700),
-        ("home/.local/share/hearth/state/key-value.redb", 0o600),
+        ("home/.local/share/hearth/state/key-value.db", 0o600),
     ] {
         assert_eq!(mode(&home.path(name)), bits, "{name}");
     }
-    let store = fs::read(home.path("home/.local/share/hearth/state/key-value.redb")).unwrap();
+    let store = fs::read(home.path("home/.local/share/hearth/state/key-value.db")).unwrap();
     for token in tokens {
         let secret = token.rsplit('-').next().unwrap();
         assert!(!store.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "a secret is in the store");
@@ -86,7 +86,7 @@ fn doctor_finds_faults_and_says_their_cure() {
         let master = home.path("home/.config/hearth/master.key");
         fs::set_permissions(&master, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     }
-    fs::write(home.path("home/.local/share/hearth/state/key-value.redb"), b"no store").unwrap();
+    fs::write(home.path("home/.local/share/hearth/state/key-value.db"), b"no store").unwrap();
     let mut doctor = hearth(&home, &["doctor", "--json"]);
     let ran = run(doctor.env("PORT", &port).env("HEARTH_DEVICE", "cpu")).failed_with(&["findings are errors"]);
     let document: Value = serde_json::from_str(&ran.out).unwrap();

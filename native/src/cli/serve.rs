@@ -58,6 +58,9 @@ pub(crate) struct ServeArgs {
     /// Folder for what outlives the server: keys, responses and conversations. By default ~/.local/share/hearth/state
     #[arg(long, value_name = "FOLDER", env = "HEARTH_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Keep all that in Redis instead, which several instances share, the counts of limits included: redis://HOST[:PORT][/DATABASE], rediss:// with TLS
+    #[arg(long, value_name = "URL", env = "HEARTH_REDIS_URL", hide_env_values = true)]
+    pub(crate) redis_url: Option<Secret>,
     /// Keep no responses and no conversations, whatever --state-dir says: nothing that is said is written anywhere
     #[arg(long, env = "HEARTH_NO_STORE")]
     pub(crate) no_store: bool,

@@ -53,8 +53,8 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
 
 /// `None` where there are some.
 fn first_keys(state: &Path) -> anyhow::Result<Option<Vec<Created>>> {
-    let store = state::open_at(state)?;
-    let records = state::records(&store)?;
+    let kept = state::open_at(state)?;
+    let records = state::records(&kept.store)?;
     match blocking(keys::init(&records))? {
         Ok(made) => Ok(Some(made)),
         Err(KeysError::NotEmpty) => Ok(None),

@@ -172,9 +172,6 @@ pub(super) fn store(report: &mut Report, args: &ServeArgs, running: bool) {
                 report.error("keys", "requests need a key, and there is none", "hearth keys create NAME");
             }
         }
-        Err(hearth_store::StoreError::InUse { .. }) if running => {
-            report.note("store", format!("{} is in use by the running server, and was not read", file.display()))
-        }
         Err(error) => report.error("store", error.to_string(), "restore the last backup, or move the file away to begin anew"),
     }
 }

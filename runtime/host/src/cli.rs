@@ -96,6 +96,15 @@ pub struct Cli {
     #[arg(long, value_name = "FOLDER")]
     pub state_dir: Option<PathBuf>,
 
+    /// Keep stores in Redis instead, which several instances share: redis://HOST[:PORT][/DATABASE], rediss:// with TLS. An address with a password belongs into the environment
+    /// or a file.
+    #[arg(long, value_name = "URL", env = "HEARTH_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// A file whose first line is the address of Redis.
+    #[arg(long, value_name = "FILE", env = "HEARTH_REDIS_URL_FILE")]
+    pub redis_url_file: Option<PathBuf>,
+
     /// Write what components print to files in this folder instead of standard error.
     #[arg(long, short = 'L', value_name = "FOLDER")]
     pub log_dir: Option<PathBuf>,

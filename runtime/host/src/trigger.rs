@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use hearth_engine::{Engine, EngineOptions, ModelFile};
-use hearth_store::Store;
+use hearth_store::{RedisUrl, StateFolder, Store, Temporary};
 
 use crate::{
     GuestOptions, Output, Runtime, Service,
@@ -100,7 +100,8 @@ pub async fn run(cli: Cli) -> Result<()> {
     let listener = hearth_server::bind(address).await?;
     let address = listener.local_addr().context("the address that is listened on")?;
 
-    let store = open_store(&cli, &origin, &app)?;
+    // Held until the end: nobody may put another state folder in its place meanwhile.
+    let (store, _folder) = open_store(&cli, &origin, &app)?;
     let engine = Engine::start(engine_options(&cli)?)?;
     let at_start = if cli.preload { served.len() } else { 1 };
     for (at, Served { name, path, sha256 }) in served.iter().enumerate() {
@@ -167,18 +168,28 @@ fn state_dir(cli: &Cli, origin: &Origin, app: &App) -> PathBuf {
     cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name))
 }
 
-/// The key-value store, if the application or the command line uses one.
-fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<Option<Store>> {
+/// The key-value store, if the application or the command line uses one, and the folder that it is in, if it is in one.
+fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<(Option<Store>, Option<(StateFolder, Temporary)>)> {
+    let redis = RedisUrl::given(cli.redis_url.as_deref(), cli.redis_url_file.as_deref(), "HEARTH_REDIS_URL")?;
     if cli.key_values.is_empty() && app.components.iter().all(|component| component.key_value_stores.is_empty()) {
-        return Ok(None);
+        return Ok((None, None));
     }
-    let folder = state_dir(cli, origin, app);
-    let store = Store::open(folder.join("key-value.redb"))?;
+    let (store, folder) = if let Some(url) = redis {
+        let store = Store::redis(&url)?;
+        if let Err(error) = store.check() {
+            tracing::warn!("{error}; what it holds is missing until it is back");
+        }
+        (store, None)
+    } else {
+        let folder = StateFolder::open(&state_dir(cli, origin, app))?;
+        let (store, temporary) = (folder.store()?, folder.temporary()?);
+        (store, Some((folder, temporary)))
+    };
     let default = store.namespace("default")?;
     for (key, value) in &cli.key_values {
         default.set(key, value.as_bytes())?;
     }
-    Ok(Some(store))
+    Ok((Some(store), folder))
 }
 
 fn engine_options(cli: &Cli) -> Result<EngineOptions> {

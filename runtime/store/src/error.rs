@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{KEY_MAX, KEYS_MAX, LABEL_MAX, VALUE_MAX};
 
-/// A failure of the store.
+/// A failure of the store. No message holds a value or a password.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file could not be made or opened.
@@ -15,18 +15,71 @@ pub enum StoreError {
         /// What the system or the database says.
         reason: String,
     },
-    /// Another process holds the file.
-    #[error("the store at {path} is in use by another process: stop that one, or give this one its own folder with --state-dir")]
+    /// Another process was writing for longer than is waited.
+    #[error(
+        "the store at {path} is being written by another process, which did not end in {seconds} s: stop that one, or give this one its own folder with --state-dir"
+    )]
     InUse {
         /// The file.
         path: PathBuf,
+        /// How long it was waited.
+        seconds: u64,
+    },
+    /// A state folder is used in a way that excludes another.
+    #[error("the state folder {path} cannot be used: {reason}")]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// By what, and the cure.
+        reason: &'static str,
     },
     /// The file is not a store, or is damaged.
-    #[error("the store at {path} is damaged ({reason}): move the file away and restore a backup")]
+    #[error("the store at {path} is damaged ({reason}): move the file away and restore a backup (`hearth restore`)")]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A later version of Hearth made the file.
+    #[error(
+        "the store at {path} has format {found} and this version of Hearth reads format {known}: use the version that wrote it, or a later one"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The format of this version.
+        known: i64,
+    },
+    /// The disk, or the share of it that may be used, is full, or it takes no writes. What was to be written is not; what was there is as before.
+    #[error(
+        "the store at {path} cannot be written ({reason}): make room on its disk, or raise the quota or the limit on the size of files"
+    )]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
         /// What the database says.
+        reason: String,
+    },
+    /// Reading or writing the file failed.
+    #[error("the store at {path} failed: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system or the database says.
+        reason: String,
+    },
+    /// An address that is none of Redis, or a file with one that cannot be read.
+    #[error("{0}")]
+    Address(String),
+    /// Redis cannot be reached or refuses.
+    #[error("Redis at {server} {reason}")]
+    Redis {
+        /// Its host and port.
+        server: String,
+        /// What is wrong.
         reason: String,
     },
     /// A label is empty or too long.
@@ -53,19 +106,4 @@ pub enum StoreError {
         /// How many.
         records: usize,
     },
-    /// Reading or writing failed.
-    #[error("the store failed: {0}")]
-    Storage(#[source] Box<redb::Error>),
 }
-
-macro_rules! storage {
-    ($($from:ty),*) => {$(
-        impl From<$from> for StoreError {
-            fn from(error: $from) -> Self {
-                Self::Storage(Box::new(error.into()))
-            }
-        }
-    )*};
-}
-
-storage!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);

@@ -1,18 +1,25 @@
-//! Key-value in labelled namespaces: over an embedded database in one file, where every write is durable before it is acknowledged, or in memory.
+//! Key-value in labelled namespaces: over an embedded database in one file, where every write is durable before it is acknowledged, over Redis, or in memory.
 //!
 //! Used by `hearth-host` (key-value for guests) and the native binary. Knows no HTTP. All calls may block: an async caller moves them to a thread for that, where
 //! [`Namespace::blocks`] says so.
 
+mod address;
+pub mod backup;
 mod error;
 mod file;
 mod memory;
+mod redis;
+mod state;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use file::File;
 use memory::Memory;
+use redis::{Redis, Server};
 
+pub use address::RedisUrl;
 pub use error::StoreError;
+pub use state::{StateFolder, Temporary};
 
 /// Bytes of a label at most.
 pub const LABEL_MAX: usize = 256;
@@ -20,6 +27,8 @@ pub const LABEL_MAX: usize = 256;
 pub const KEY_MAX: usize = 1024;
 /// Bytes of a value at most.
 pub const VALUE_MAX: usize = 8 << 20;
+/// The name of the store's file in a state folder, in both shapes, so that they can take over from each other.
+pub const FILE_NAME: &str = "key-value.db";
 /// Keys that [`Namespace::keys`] returns at most.
 pub const KEYS_MAX: usize = 100_000;
 
@@ -35,6 +44,14 @@ pub const COUNTERS_LIFE: Duration = Duration::from_secs(60 * 60);
 pub struct Store {
     records: Arc<dyn Backend>,
     counters: Arc<dyn Backend>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    File(Arc<File>),
+    Redis(Arc<Server>),
+    Memory,
 }
 
 /// The keys under one label.
@@ -60,14 +77,48 @@ impl Store {
     /// Opens the file at `path`; makes it, and its folder, where there is none, readable by their owner only.
     ///
     /// # Errors
-    /// [`StoreError::Open`], [`StoreError::InUse`], [`StoreError::Damaged`].
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        Ok(Self { records: Arc::new(File::open(path.into())?), counters: counters() })
+    /// [`StoreError::Open`], [`StoreError::InUse`], [`StoreError::Damaged`], [`StoreError::Newer`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let file = Arc::new(File::open(path.as_ref())?);
+        Ok(Self { records: file.clone(), counters: counters(), kind: Kind::File(file) })
+    }
+
+    /// Uses Redis, which several instances may share, counts included. It is connected to when it is first used: see [`Self::check`].
+    ///
+    /// # Errors
+    /// [`StoreError::Address`]
+    pub fn redis(url: &RedisUrl) -> Result<Self, StoreError> {
+        let server = Arc::new(Server::new(url)?);
+        let (records, counters) = (Redis::records(server.clone()), Redis::counters(server.clone()));
+        Ok(Self { records: Arc::new(records), counters: Arc::new(counters), kind: Kind::Redis(server) })
     }
 
     /// A store that is gone with the process.
     pub fn in_memory() -> Self {
-        Self { records: Arc::new(Memory::new(None)), counters: counters() }
+        Self { records: Arc::new(Memory::new(None)), counters: counters(), kind: Kind::Memory }
+    }
+
+    /// Whether it works: reads a file from its beginning to its end and compares every record with its checksum; asks Redis for a sign of life. Takes as long as that takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::Redis`], [`StoreError::File`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &self.kind {
+            Kind::File(file) => file.check(),
+            Kind::Redis(server) => server.ping(),
+            Kind::Memory => Ok(()),
+        }
+    }
+
+    /// Copies an embedded store to a new file, as it is at one moment; others may write meanwhile. False where the store is no file.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], [`StoreError::Damaged`], [`StoreError::DiskFull`], [`StoreError::File`].
+    pub fn copy(&self, target: &Path) -> Result<bool, StoreError> {
+        match &self.kind {
+            Kind::File(file) => file.copy(target).map(|()| true),
+            Kind::Redis(_) | Kind::Memory => Ok(false),
+        }
     }
 
     /// The keys under `label`.
@@ -91,7 +142,7 @@ impl Namespace {
     /// The value of `key`.
     ///
     /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Storage`].
+    /// [`StoreError::Key`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         check_key(key)?;
         self.backend.get(&self.label, key)
@@ -100,7 +151,7 @@ impl Namespace {
     /// Whether `key` exists.
     ///
     /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Storage`].
+    /// [`StoreError::Key`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn exists(&self, key: &str) -> Result<bool, StoreError> {
         check_key(key)?;
         self.backend.exists(&self.label, key)
@@ -109,7 +160,7 @@ impl Namespace {
     /// Sets `key`, whatever it was before. Durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Value`], [`StoreError::Storage`].
+    /// [`StoreError::Key`], [`StoreError::Value`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         check_key(key)?;
         check_value(value)?;
@@ -119,7 +170,7 @@ impl Namespace {
     /// Removes `key`; it need not exist. Durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Storage`].
+    /// [`StoreError::Key`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn delete(&self, key: &str) -> Result<(), StoreError> {
         check_key(key)?;
         self.backend.delete(&self.label, key)
@@ -129,7 +180,7 @@ impl Namespace {
     /// when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Number`] where another value is there, [`StoreError::Overflow`], [`StoreError::Storage`].
+    /// [`StoreError::Key`], [`StoreError::Number`] where another value is there, [`StoreError::Overflow`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError> {
         check_key(key)?;
         self.backend.increment(&self.label, key, delta)
@@ -138,7 +189,7 @@ impl Namespace {
     /// Sets `key` where its value is `expected` (`None`: where it does not exist), in one step for all who use the store; whether it was so. Durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Key`], [`StoreError::Value`], [`StoreError::Storage`].
+    /// [`StoreError::Key`], [`StoreError::Value`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn replace(&self, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool, StoreError> {
         check_key(key)?;
         check_value(value)?;
@@ -156,7 +207,7 @@ impl Namespace {
     /// All keys, sorted.
     ///
     /// # Errors
-    /// [`StoreError::Keys`] beyond [`KEYS_MAX`], [`StoreError::Storage`].
+    /// [`StoreError::Keys`] beyond [`KEYS_MAX`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn keys(&self) -> Result<Vec<String>, StoreError> {
         self.keys_with("")
     }
@@ -164,7 +215,7 @@ impl Namespace {
     /// The keys that begin with `prefix`, sorted.
     ///
     /// # Errors
-    /// [`StoreError::Keys`] beyond [`KEYS_MAX`], [`StoreError::Storage`].
+    /// [`StoreError::Keys`] beyond [`KEYS_MAX`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn keys_with(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         self.backend.keys(&self.label, prefix)
     }
@@ -173,6 +224,15 @@ impl Namespace {
     pub fn blocks(&self) -> bool {
         self.backend.blocks()
     }
+}
+
+/// Makes a folder that only its owner enters, where there is none.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 fn check_key(key: &str) -> Result<(), StoreError> {
