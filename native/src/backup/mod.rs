@@ -51,6 +51,9 @@ fn take(args: &TakeArgs) -> anyhow::Result<()> {
     let place = Place::open(&args.place)?;
     let folder = state_dir(args.state_dir.clone())?;
     anyhow::ensure!(folder.is_dir(), "there is no state folder {}: --state-dir says where the server keeps it", folder.display());
+    if ["HEARTH_REDIS_URL", "HEARTH_REDIS_URL_FILE"].iter().any(|name| std::env::var_os(name).is_some()) {
+        eprintln!("warning: what is kept in Redis is not in this backup: back that up by its own means (BGSAVE)");
+    }
     let state = StateFolder::open(&folder)?;
     let dir = models_dir()?;
     let here = models_here(&Catalog::with_local(&dir)?, &dir);

@@ -256,6 +256,9 @@ fn a_state_folder_is_swapped_when_nobody_uses_it() {
     let error = swap(&restored.state, &path, &scene.target("aside")).unwrap_err().to_string();
     assert!(error.contains("stop that first"), "{error}");
     drop((store, state));
+    // Where what was there cannot be put aside, it stays.
+    assert!(swap(&restored.state, &path, &scene.target("no/such/folder")).is_err());
+    assert_eq!(records(&path.join(FILE_NAME)), [("a".to_owned(), b"newer".to_vec())]);
     assert_eq!(swap(&restored.state, &path, &scene.target("aside")).unwrap(), Some(scene.target("aside")));
     assert_eq!(records(&path.join(FILE_NAME)), [("a".to_owned(), b"old".to_vec())]);
     assert_eq!(records(&scene.target("aside").join(FILE_NAME)), [("a".to_owned(), b"newer".to_vec())]);

@@ -112,9 +112,15 @@ pub fn swap(restored: &Path, state: &Path, aside: &Path) -> Result<Option<PathBu
     }
     // Held until it is out of the way: who begins to use the folder meanwhile is refused.
     let _alone = StateFolder::alone(state)?;
-    let exchanged = rustix::fs::renameat_with(rustix::fs::CWD, restored, rustix::fs::CWD, state, rustix::fs::RenameFlags::EXCHANGE);
-    match exchanged {
-        Ok(()) => fs::rename(restored, aside).map_err(failed)?,
+    let exchange = || rustix::fs::renameat_with(rustix::fs::CWD, restored, rustix::fs::CWD, state, rustix::fs::RenameFlags::EXCHANGE);
+    match exchange() {
+        // What was there lies where the restored one was, which is removed at the end: it must not stay there.
+        Ok(()) => {
+            if let Err(error) = fs::rename(restored, aside) {
+                let _ = exchange();
+                return Err(BackupError::file(aside, &error));
+            }
+        }
         // A file system that cannot exchange: two steps, and back where the second fails.
         Err(_) => {
             fs::rename(state, aside).map_err(failed)?;

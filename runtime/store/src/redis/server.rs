@@ -134,8 +134,16 @@ impl Server {
         if state.down.is_none() {
             tracing::warn!("Redis at {} cannot be reached: {reason}", self.name);
         }
-        let pause = state.down.as_ref().map_or(PAUSE, |down| (down.pause * 2).min(PAUSE_MAX));
-        state.down = Some(Down { until: Instant::now() + pause, pause, reason: reason.clone() });
+        let now = Instant::now();
+        let pause = match &state.down {
+            // Another call failed at the same time: that is one failure, not two.
+            Some(down) if now < down.until => None,
+            Some(down) => Some((down.pause * 2).min(PAUSE_MAX)),
+            None => Some(PAUSE),
+        };
+        if let Some(pause) = pause {
+            state.down = Some(Down { until: now + pause, pause, reason: reason.clone() });
+        }
         Failure::Unreachable(self.error(format!("cannot be reached: {reason}")))
     }
 
