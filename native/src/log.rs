@@ -1,5 +1,7 @@
 //! The log on standard error, whose filter can change.
 
+use std::io::IsTerminal;
+
 use anyhow::anyhow;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -16,7 +18,7 @@ const LEVEL: &str = "warn,hearth::reload=info";
 /// When `level` is no filter.
 pub(crate) fn begin(level: Option<&str>) -> anyhow::Result<Log> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
     tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(Log(handle))
 }
