@@ -110,3 +110,54 @@ fn doctor_finds_faults_and_says_their_cure() {
     let wrong = run(hearth(&home, &["doctor"]).env("HEARTH_QUEUE", "x")).failed_with(&[]).out;
     assert!(wrong.contains("ERROR") && wrong.contains("$HEARTH_QUEUE"), "{wrong}");
 }
+
+/// One request; its status.
+#[cfg(unix)]
+fn status(address: &str, path: &str, key: Option<&str>) -> u16 {
+    use std::io::{Read, Write};
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    let key = key.map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
+    write!(socket, "GET {path} HTTP/1.1\r\nhost: test\r\n{key}connection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_service_that_init_made_asks_for_its_keys_and_reloads() {
+    use std::io::{BufRead, BufReader};
+    let Some(model) = common::model() else { return };
+    let home = Home::new();
+    let made = run(&mut hearth(&home, &["init"])).succeeded().out;
+    let token = made.lines().map(str::trim).find(|line| line.starts_with("hearth-")).unwrap().to_owned();
+    let mut serve = hearth(&home, &["serve", "--port", "0", "--model", &model, "--device", "cpu"]);
+    let mut server = serve.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
+    let line = said.next().unwrap().unwrap();
+    let address = line.rsplit('/').next().unwrap().to_owned();
+    let models = |key: Option<&str>| status(&address, "/v1/models", key);
+    assert_eq!((models(None), models(Some("wrong")), models(Some(&token))), (401, 401, 200));
+    assert_eq!(status(&address, "/health", None), 200);
+
+    let file = home.path("home/.config/hearth/hearth.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut reload = |text: &str, says: &[&str]| {
+        fs::write(&file, text).unwrap();
+        assert!(std::process::Command::new("/bin/kill").args(["-HUP", &server.id().to_string()]).status().unwrap().success());
+        for says in says {
+            let line = log.next().unwrap().unwrap();
+            assert!(line.contains(says), "{line}");
+        }
+    };
+    reload(&format!("{text}\napi_key = 'of the house'\n"), &["api-key changed"]);
+    assert_eq!((models(Some("of the house")), models(Some(&token))), (200, 200));
+    // What is wrong changes nothing.
+    reload(&format!("{text}\napi_kee = 'x'\n"), &["is not taken, all stays as it was"]);
+    assert_eq!(models(Some("of the house")), 200);
+    reload(&format!("{text}\nqueue = 7\n"), &["api-key changed", "queue changed, which needs a restart"]);
+    assert_eq!((models(Some("of the house")), models(Some(&token))), (401, 200));
+    server.kill().unwrap();
+    server.wait().unwrap();
+}

@@ -16,6 +16,10 @@ use crate::{bench::stream, cli::ServeArgs};
 const SHARED_PORT: u16 = 18789;
 /// Seconds by which two clocks may differ.
 const SKEW: u64 = 60;
+/// How long whatever holds the port may take to say what it is.
+const PROBE: Duration = Duration::from_secs(2);
+/// How long a server may keep us waiting for the next byte: a model may have to be loaded.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Tokens of the round trip.
 const TOKENS: u32 = 16;
 
@@ -39,7 +43,7 @@ pub(super) fn port(report: &mut Report, args: &ServeArgs) -> Option<String> {
     };
     let url = of(args.listen, args.server.wants_tls());
     // What a wrong certificate is no matter for: whether it is Hearth at all.
-    if error.is_taken() && agent(true).get(format!("{url}/health/live")).call().is_ok_and(|response| is_hearth(&response)) {
+    if error.is_taken() && agent(true, PROBE).get(format!("{url}/health")).call().is_ok_and(is_hearth) {
         report.ok("port", format!("{} is served by Hearth", args.listen));
         return Some(url);
     }
@@ -47,8 +51,10 @@ pub(super) fn port(report: &mut Report, args: &ServeArgs) -> Option<String> {
     None
 }
 
-fn is_hearth<B>(response: &Response<B>) -> bool {
-    response.headers().get("server").is_some_and(|server| server.as_bytes().starts_with(b"hearth")) || response.status().is_success()
+/// Whether it says how it is, as we do.
+fn is_hearth(mut response: Response<ureq::Body>) -> bool {
+    let text = response.body_mut().with_config().limit(4096).read_to_string().unwrap_or_default();
+    serde_json::from_str::<Value>(&text).is_ok_and(|health| health["status"].is_string())
 }
 
 /// The address for a client on this machine.
@@ -61,14 +67,14 @@ fn of(listen: SocketAddr, tls: bool) -> String {
     format!("{}://{host}:{}", if tls { "https" } else { "http" }, listen.port())
 }
 
-fn agent(any_certificate: bool) -> Agent {
+fn agent(any_certificate: bool, patience: Duration) -> Agent {
     let tls = ureq::tls::TlsConfig::builder().disable_verification(any_certificate).build();
     Agent::config_builder()
         .user_agent(concat!("hearth/", env!("CARGO_PKG_VERSION"), " doctor"))
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(5)))
-        .timeout_recv_response(Some(Duration::from_secs(120)))
-        .timeout_per_read(Some(Duration::from_secs(120)))
+        .timeout_recv_response(Some(patience))
+        .timeout_per_read(Some(patience))
         .max_redirects(0)
         .tls_config(tls)
         .build()
@@ -80,7 +86,7 @@ pub(super) fn ask(report: &mut Report, url: &str, args: Option<&ServeArgs>) {
     let url = url.trim_end_matches('/').trim_end_matches("/v1");
     // A certificate of our own making is trusted by nobody else.
     let own = args.is_some_and(|args| args.server.tls_self_signed);
-    let agent = agent(own);
+    let agent = agent(own, PATIENCE);
     let health = match agent.get(format!("{url}/health")).call() {
         Ok(response) => response,
         Err(error) => {
