@@ -1,4 +1,4 @@
-//! Repacked weights kept on disk: the tiles that the CPU's kernels read, made once from a GGUF and mapped ever after.
+//! Repacked weights: the tiles that the CPU's kernels read, made from a GGUF in memory, or kept on disk to be made once and mapped ever after.
 //!
 //! The file lies beside the model (`<file>.tiles`): a header that names the model by its sha256 and the layout by its version, then the tiles of every matrix in the
 //! order of the GGUF's tensor names, each from a cache line on. Where a matrix lies follows from the GGUF's header alone, so the file needs no index, and one made of
@@ -26,14 +26,14 @@ const HEADER: usize = 128;
 /// Where matrices begin.
 const LINE: usize = 64;
 
-/// The tiles of a model's matrices, mapped.
+/// The tiles of a model's matrices.
 #[derive(Debug)]
 pub struct Packed {
     tiles: Bytes,
     matrices: BTreeMap<String, Matrix>,
 }
 
-/// What a matrix is, or a stack of them, and where its tiles lie in the file.
+/// What a matrix is, or a stack of them, and where its tiles lie.
 #[derive(Debug, Clone)]
 struct Matrix {
     ty: WeightType,
@@ -57,6 +57,21 @@ impl Packed {
             Some(map) => map,
             None => write(&path, &header, len, |out| pack(gguf, &matrices, out))?,
         };
+        Ok(Self { tiles: Bytes::from_owner(map), matrices })
+    }
+
+    /// Makes the tiles of `gguf` in memory.
+    ///
+    /// # Errors
+    /// What the system says, when it has no such memory.
+    pub fn in_memory(gguf: &Gguf<'_>) -> io::Result<Self> {
+        let (matrices, len) = plan(gguf)?;
+        let mut map = MmapMut::map_anon(len)?;
+        // All in one map and not an allocation each, so that it has room for large pages: filling it takes a fault for 2 MiB and not for 4 KiB, and reading it for
+        // each token needs few translations of addresses. A system without them is as right.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        pack(gguf, &matrices, &mut map)?;
         Ok(Self { tiles: Bytes::from_owner(map), matrices })
     }
 
