@@ -84,7 +84,7 @@ impl Facts {
 }
 
 impl Model {
-    /// Loads from a GGUF file, memory-mapped, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and mapped from there; else they are
+    /// Loads from a GGUF file, memory-mapped, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and read from there; else they are
     /// repacked in memory and the map is closed again.
     ///
     /// # Errors
