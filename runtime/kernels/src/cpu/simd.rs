@@ -2,8 +2,6 @@
 
 #![allow(unsafe_code)]
 
-use super::tile::LINE;
-
 /// Lanes of a vector.
 pub(super) const LANES: usize = 16;
 
@@ -63,7 +61,7 @@ pub(super) trait Simd: Copy {
 #[inline(always)]
 pub(super) fn prefetch<const N: usize, T>(p: *const T) {
     #[cfg(target_arch = "x86_64")]
-    for at in (0..N * size_of::<T>()).step_by(LINE) {
+    for at in (0..N * size_of::<T>()).step_by(super::tile::LINE) {
         // SAFETY: a prefetch of any address is harmless, and SSE is part of x86-64.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
