@@ -1,13 +1,13 @@
 //! A loaded model: its network on a device, its tokenizer and its chat template.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, panic::resume_unwind, path::Path, thread};
 
 use burn::tensor::Device;
 use hearth_kernels::Linear;
 
 use crate::{
     Packed,
-    arch::{AnyNetwork, Source},
+    arch::{ARCHITECTURES, AnyNetwork, ENCODERS, Source},
     folder::{Folder, FolderError},
     gguf::{Gguf, GgufError, MappedFile},
     template::{ChatTemplate, TemplateError},
@@ -84,7 +84,7 @@ impl Facts {
 }
 
 impl Model {
-    /// Loads from a GGUF file, memory-mapped, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and mapped from there; else they are
+    /// Loads from a GGUF file, memory-mapped, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and read from there; else they are
     /// repacked in memory and the map is closed again.
     ///
     /// # Errors
@@ -92,15 +92,14 @@ impl Model {
     pub fn open(path: &Path, sha256: Option<&str>, context: usize, device: &Device) -> Result<Self, ModelError> {
         let file = MappedFile::open(path)?;
         let gguf = Gguf::mapped(&file)?;
-        let packed = sha256.filter(|_| Linear::is_tiled(device)).and_then(|sha256| match Packed::open(&gguf, path, sha256) {
+        let kept = || match Packed::open(&gguf, path, sha256?) {
             Ok(packed) => Some(packed),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "the repacked weights cannot be kept on disk: every start repacks them");
                 None
             }
-        });
-        let source = Source { gguf: &gguf, packed: packed.as_ref(), context, device };
-        Self::from_source(source, Tokenizer::from_gguf(&gguf)?)
+        };
+        Self::from_parts(&gguf, || Ok(Tokenizer::from_gguf(&gguf)?), kept, context, device)
     }
 
     /// Loads a folder as Hugging Face has them, its weights changed, quantized and repacked in memory, to serve contexts of up to `context` tokens (0: as long as
@@ -110,8 +109,7 @@ impl Model {
     /// [`ModelError`]
     pub fn from_folder(folder: &Folder, context: usize, device: &Device) -> Result<Self, ModelError> {
         let gguf = folder.gguf()?;
-        let tokenizer = folder.tokenizer()?;
-        Self::from_source(Source { gguf: &gguf, packed: None, context, device }, tokenizer).map_err(|error| match error {
+        Self::from_parts(&gguf, || Ok(folder.tokenizer()?), || None, context, device).map_err(|error| match error {
             ModelError::Gguf(error) => ModelError::Folder(folder.explain(error)),
             other => other,
         })
@@ -122,20 +120,37 @@ impl Model {
     /// # Errors
     /// [`ModelError`]
     pub fn from_gguf(gguf: &Gguf<'_>, context: usize, device: &Device) -> Result<Self, ModelError> {
-        Self::from_source(Source { gguf, packed: None, context, device }, Tokenizer::from_gguf(gguf)?)
+        Self::from_parts(gguf, || Ok(Tokenizer::from_gguf(gguf)?), || None, context, device)
     }
 
-    /// The cheap parts come first: a file with an unknown tokenizer or template should not cost the repacking of its weights.
-    fn from_source(source: Source<'_>, tokenizer: Tokenizer) -> Result<Self, ModelError> {
-        let gguf = source.gguf;
+    /// What becomes of texts is made beside the weights: either takes long enough that a start would wait for it. `kept` gives the repacked weights where they are on
+    /// disk.
+    fn from_parts(
+        gguf: &Gguf<'_>,
+        tokenizer: impl FnOnce() -> Result<Tokenizer, ModelError> + Send,
+        kept: impl FnOnce() -> Option<Packed>,
+        context: usize,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let architecture = gguf.get_str("general.architecture")?;
         let context_length = gguf.get_u32(&format!("{architecture}.context_length"))? as usize;
-        let text = |token: Option<u32>| token.map_or_else(String::new, |token| tokenizer.decode(&[token], true));
-        let template = match gguf.opt_str("tokenizer.chat_template")? {
-            Some(source) => Some(ChatTemplate::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))?),
-            None => None,
+        let texts = || {
+            let tokenizer = tokenizer()?;
+            let text = |token: Option<u32>| token.map_or_else(String::new, |token| tokenizer.decode(&[token], true));
+            let template = match gguf.opt_str("tokenizer.chat_template")? {
+                Some(source) => Some(ChatTemplate::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))?),
+                None => None,
+            };
+            Ok::<_, ModelError>((tokenizer, template))
         };
-        let network = AnyNetwork::load(source)?;
+        let (texts, network) = thread::scope(|scope| {
+            let texts = scope.spawn(texts);
+            let known = ARCHITECTURES.iter().chain(&ENCODERS).any(|known| *known == architecture);
+            let packed = if known && Linear::is_tiled(device) { kept().or_else(|| Packed::in_memory(gguf).ok()) } else { None };
+            let network = AnyNetwork::load(Source { gguf, packed: packed.as_ref(), context, device });
+            (texts.join().unwrap_or_else(|panic| resume_unwind(panic)), network)
+        });
+        let ((tokenizer, template), network) = (texts?, network?);
         if tokenizer.vocabulary() != network.vocabulary() {
             return Err(ModelError::Architecture(format!(
                 "the tokenizer has {} tokens, but the embedding has {}",

@@ -1,4 +1,7 @@
-//! Repacked weights kept on disk: the tiles that the CPU's kernels read, made once from a GGUF and mapped ever after.
+//! Repacked weights: the tiles that the CPU's kernels read, made from a GGUF, and kept on disk where its hash is known, so that they are made once.
+//!
+//! In memory they lie in large pages, all in one map that has room for such. Each token reads all of them: with pages of 4 KiB most of that time goes into the
+//! translation of addresses, and a copy from the system's cache of the file costs a start about what mapping that would.
 //!
 //! The file lies beside the model (`<file>.tiles`): a header that names the model by its sha256 and the layout by its version, then the tiles of every matrix in the
 //! order of the GGUF's tensor names, each from a cache line on. Where a matrix lies follows from the GGUF's header alone, so the file needs no index, and one made of
@@ -8,7 +11,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io::{self, Read, Write},
     ops::Range,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -16,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use hearth_kernels::{Experts, Linear, WeightError, WeightType};
-use memmap2::{Mmap, MmapMut};
+use memmap2::MmapMut;
 
 use crate::gguf::Gguf;
 
@@ -26,14 +29,14 @@ const HEADER: usize = 128;
 /// Where matrices begin.
 const LINE: usize = 64;
 
-/// The tiles of a model's matrices, mapped.
+/// The tiles of a model's matrices.
 #[derive(Debug)]
 pub struct Packed {
     tiles: Bytes,
     matrices: BTreeMap<String, Matrix>,
 }
 
-/// What a matrix is, or a stack of them, and where its tiles lie in the file.
+/// What a matrix is, or a stack of them, and where its tiles lie.
 #[derive(Debug, Clone)]
 struct Matrix {
     ty: WeightType,
@@ -45,19 +48,30 @@ struct Matrix {
 }
 
 impl Packed {
-    /// Maps the tiles of `gguf`, the file at `path` with this sha256 (hexadecimal); makes them first where they are not there yet.
+    /// Reads the tiles of `gguf`, the file at `path` with this sha256 (hexadecimal); makes and keeps them where they are not there yet.
     ///
     /// # Errors
-    /// What the system says, when they can be neither mapped nor written: the model can then be repacked in memory.
+    /// What the system says, when they can be neither read nor written: the model can then be repacked in memory.
     pub fn open(gguf: &Gguf<'_>, path: &Path, sha256: &str) -> io::Result<Self> {
         let (matrices, len) = plan(gguf)?;
         let header = header(sha256, len)?;
         let path = beside(path, "tiles");
-        let map = match map(&path, &header, len) {
-            Some(map) => map,
-            None => write(&path, &header, len, |out| pack(gguf, &matrices, out))?,
+        let tiles = match read(&path, &header, len) {
+            Some(tiles) => tiles,
+            None => make(&path, &header, len, |out| pack(gguf, &matrices, out))?,
         };
-        Ok(Self { tiles: Bytes::from_owner(map), matrices })
+        Ok(Self { tiles: Bytes::from_owner(tiles), matrices })
+    }
+
+    /// Makes the tiles of `gguf` in memory.
+    ///
+    /// # Errors
+    /// What the system says, when it has no such memory.
+    pub fn in_memory(gguf: &Gguf<'_>) -> io::Result<Self> {
+        let (matrices, len) = plan(gguf)?;
+        let mut tiles = room(len)?;
+        pack(gguf, &matrices, &mut tiles)?;
+        Ok(Self { tiles: Bytes::from_owner(tiles), matrices })
     }
 
     /// Rows `range` of the matrix `name`, if the tiles have it in this shape and the range begins and ends with a tile.
@@ -132,36 +146,43 @@ fn header(sha256: &str, len: usize) -> io::Result<[u8; HEADER]> {
     Ok(header)
 }
 
-/// The file's map if it is the one that `header` speaks of.
-fn map(path: &Path, header: &[u8; HEADER], len: usize) -> Option<Mmap> {
+/// So many zeros, in large pages where the system has them.
+fn room(len: usize) -> io::Result<MmapMut> {
+    let map = MmapMut::map_anon(len)?;
+    #[cfg(target_os = "linux")]
+    if let Err(error) = map.advise(memmap2::Advice::HugePage) {
+        tracing::debug!(%error, "no large pages for weights");
+    }
+    Ok(map)
+}
+
+/// What is in the file if it is the one that `header` speaks of.
+fn read(path: &Path, header: &[u8; HEADER], len: usize) -> Option<MmapMut> {
     let mut file = File::open(path).ok()?;
     let mut found = [0; HEADER];
     file.read_exact(&mut found).ok()?;
-    let whole = found == *header && file.metadata().is_ok_and(|m| m.is_file() && m.len() == len as u64);
-    // SAFETY: plain bytes are read from a read-only map. Nobody writes to the file once it has its name: it is replaced, never changed; see also `MappedFile`.
-    #[allow(unsafe_code)]
-    let map = if whole { unsafe { memmap2::MmapOptions::new().populate().map(&file) }.ok()? } else { return None };
-    (map.len() == len).then_some(map)
+    if found != *header || !file.metadata().is_ok_and(|m| m.is_file() && m.len() == len as u64) {
+        return None;
+    }
+    let mut tiles = room(len).ok()?;
+    file.read_exact(&mut tiles[HEADER..]).ok()?;
+    Some(tiles)
 }
 
-/// Writes the file with what `fill` puts behind the header, and maps it.
-fn write(path: &Path, header: &[u8; HEADER], len: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Mmap> {
+/// Writes the file with what `fill` puts behind the header.
+fn make(path: &Path, header: &[u8; HEADER], len: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<MmapMut> {
     let part = beside(path, "part");
-    let file = claim(&part)?;
+    let mut file = claim(&part)?;
     let made = (|| {
-        // Empty first: `fill` wants zeros, and a process that ended here may have left anything. The blocks are taken beforehand, as writing through a map where the
-        // disk is full would end the process.
+        let mut tiles = room(len)?;
+        fill(&mut tiles)?;
+        tiles[..HEADER].copy_from_slice(header);
+        // A process that ended here may have left anything.
         file.set_len(0)?;
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, len as u64)?;
-        // SAFETY: whoever else might write to the file keeps away while this process has it locked.
-        #[allow(unsafe_code)]
-        let mut map = unsafe { MmapMut::map_mut(&file) }?;
-        fill(&mut map)?;
-        map[..HEADER].copy_from_slice(header);
-        map.flush()?;
+        file.write_all(&tiles)?;
         file.sync_all()?;
         fs::rename(&part, path)?;
-        map.make_read_only()
+        Ok(tiles)
     })();
     if made.is_err() {
         let _ = fs::remove_file(&part);

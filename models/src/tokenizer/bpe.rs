@@ -18,11 +18,14 @@ pub(super) struct Bpe {
 impl Bpe {
     pub(super) fn new(gguf: &Gguf<'_>, pre: PreTokenizer, ids: Ids) -> Result<Self, TokenizerError> {
         // A merge is two tokens with a space between; the left one may begin with a space itself.
+        let mut whole = String::new();
         let pair = |merge: &&str| {
             let space = merge.char_indices().skip(1).find(|(_, char)| *char == ' ')?.0;
             let (left, right) = (&merge[..space], &merge[space + 1..]);
             // The model refuses merges of or into tokens that do not exist; they could not be output anyway.
-            let known = ids.contains_key(left) && ids.contains_key(right) && ids.contains_key(&format!("{left}{right}"));
+            whole.clear();
+            whole.extend([left, right]);
+            let known = ids.contains_key(left) && ids.contains_key(right) && ids.contains_key(&whole);
             known.then(|| (left.to_owned(), right.to_owned()))
         };
         let merges = gguf.get_array_str("tokenizer.ggml.merges")?.iter().filter_map(pair).collect();

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use std::{cell::RefCell, marker::PhantomData};
+use std::{cell::RefCell, marker::PhantomData, ops::Range};
 
 use half::f16;
 
@@ -14,7 +14,7 @@ use super::{
     math::{exp, tanh},
     norm, pool,
     pool::Shared,
-    simd::{Kernel, LANES, Simd},
+    simd::{Kernel, LANES, Simd, prefetch},
     target,
 };
 use crate::{AttentionShape, KvType};
@@ -70,17 +70,15 @@ pub(crate) fn attention(
 /// Attends; `attention` has checked the arguments.
 fn attend<K: Kept>(q: &[f32], keys: &[f16], values: &[f16], rows: Rows<'_>, shape: AttentionShape, out: &mut [f32]) {
     let width = shape.heads * shape.head_dim;
+    let all = Attend::<K> { q, keys, values, rows, shape, out: Shared(out.as_mut_ptr()), kept: PhantomData };
     let tasks = tasks(rows, shape);
-    let out = Shared(out.as_mut_ptr());
-    let run = |i: usize| {
-        // SAFETY: `attention` has checked the blocks; each task writes its own rows and heads of `out`.
-        unsafe { target::run(Attend::<K> { q, keys, values, rows, shape, task: tasks[i], out, kept: PhantomData }) };
-    };
     let work: usize = rows.positions.iter().enumerate().map(|(row, &p)| p as usize + 1 - first(rows, row, shape)).sum();
     if work * width < 1 << 15 {
-        (0..tasks.len()).for_each(run);
+        tasks.iter().for_each(|&task| all.whole(task));
+    } else if tasks.len() < 2 * pool::threads() && pool::threads() > 1 {
+        all.spread(&tasks);
     } else {
-        pool::run(tasks.len(), &run);
+        pool::run(tasks.len(), &|i| all.whole(tasks[i]));
     }
 }
 
@@ -111,23 +109,19 @@ fn tasks(rows: Rows<'_>, shape: AttentionShape) -> Vec<Queries> {
         runs.push((row, (end - row) * group));
         row = end;
     }
-    // A few decoding rows of a model with few kv heads: pairs of queries, so that every thread has work.
-    let piece = if runs.len() * shape.kv_heads < 2 * pool::threads() { 2 } else { usize::MAX };
-    let mut tasks = Vec::new();
     // The last rows of a prompt see the most: the longest tasks go first.
-    for &(row, count) in runs.iter().rev() {
-        for kv_head in 0..shape.kv_heads {
-            for from in (0..count).step_by(piece.min(count)) {
-                tasks.push(Queries { kv_head, row, from, to: count.min(from.saturating_add(piece)) });
-            }
-        }
-    }
-    tasks
+    let heads = |&(row, to): &(usize, usize)| (0..shape.kv_heads).map(move |kv_head| Queries { kv_head, row, from: 0, to });
+    runs.iter().rev().flat_map(heads).collect()
 }
+
+/// Queries that are computed together.
+const TOGETHER: usize = 4;
 
 thread_local! {
     /// Scores of the queries under way on this thread.
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Their weights times the scales of the values at hand.
+    static SCALED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Attend<'a, K> {
@@ -136,64 +130,166 @@ struct Attend<'a, K> {
     values: &'a [f16],
     rows: Rows<'a>,
     shape: AttentionShape,
-    task: Queries,
     out: Shared<f32>,
     kept: PhantomData<K>,
 }
 
-impl<K: Kept> Kernel for Attend<'_, K> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+impl<K: Kept> Attend<'_, K> {
+    /// The positions of the blocks that some queries of a task see, whole blocks.
+    fn seen(&self, task: Queries) -> Range<usize> {
+        let group = self.shape.heads / self.shape.kv_heads;
+        // Rows come in the order of their positions: the first query sees from the lowest position, the last one up to the highest.
+        let (low, high) = (task.row + task.from / group, task.row + (task.to - 1) / group);
+        first(self.rows, low, self.shape) / BLOCK * BLOCK..(self.rows.positions[high] as usize + 1).next_multiple_of(BLOCK)
+    }
+
+    /// A task on this thread.
+    fn whole(&self, task: Queries) {
         let mut scores = SCORES.take();
-        let Queries { from: mut query, to, .. } = self.task;
-        while query < to {
-            // SAFETY: the queries are of this task; the rest is the maker's promise.
-            unsafe {
-                query += match to - query {
-                    4.. => self.queries::<S, 4>(query, &mut scores),
-                    3 => self.queries::<S, 3>(query, &mut scores),
-                    2 => self.queries::<S, 2>(query, &mut scores),
-                    _ => self.queries::<S, 1>(query, &mut scores),
-                };
-            }
+        for task in task.few() {
+            let seen = self.seen(task);
+            scores.resize(scores.len().max(scores_len(&seen)), 0.0);
+            self.run(Part {
+                task,
+                positions: seen,
+                weights: 0..task.count(),
+                dims: 0..self.shape.head_dim,
+                scores: Shared(scores.as_mut_ptr()),
+            });
         }
         SCORES.replace(scores);
     }
+
+    /// Few tasks on all threads: scores by positions, weights by queries, and what they weigh by elements. No sum is cut.
+    fn spread(&self, tasks: &[Queries]) {
+        let pieces = 2 * pool::threads();
+        let (mut few, mut len) = (Vec::new(), 0);
+        for task in tasks.iter().flat_map(|task| task.few()) {
+            let seen = self.seen(task);
+            few.push((task, seen.clone(), len));
+            len += scores_len(&seen);
+        }
+        let mut scores = SCORES.take();
+        scores.resize(scores.len().max(len), 0.0);
+        let all = Shared(scores.as_mut_ptr());
+        let part = |(task, _, at): &(Queries, Range<usize>, usize)| {
+            // SAFETY: the vector was made long enough for all.
+            Part { task: *task, positions: 0..0, weights: 0..0, dims: 0..0, scores: Shared(unsafe { all.at(*at) }) }
+        };
+        let mut parts = Vec::with_capacity(few.len() * pieces);
+        for few in &few {
+            let cuts = cuts(few.1.clone(), BLOCK, pieces);
+            parts.extend(cuts.map(|positions| Part { positions, ..part(few) }));
+        }
+        pool::run(parts.len(), &|i| self.run(parts[i].clone()));
+        parts.clear();
+        for few in &few {
+            parts.extend((0..few.0.count()).map(|i| Part { weights: i..i + 1, ..part(few) }));
+        }
+        pool::run(parts.len(), &|i| self.run(parts[i].clone()));
+        parts.clear();
+        for few in &few {
+            let cuts = cuts(0..self.shape.head_dim, GROUP, pieces);
+            parts.extend(cuts.map(|dims| Part { dims, ..part(few) }));
+        }
+        pool::run(parts.len(), &|i| self.run(parts[i].clone()));
+        SCORES.replace(scores);
+    }
+
+    fn run(&self, part: Part) {
+        // SAFETY: `attention` has checked the blocks; no two parts have the same scores, or the same elements of `out`, at the same time.
+        unsafe { target::run(Run { attend: self, part }) }
+    }
 }
 
-impl<K: Kept> Attend<'_, K> {
-    /// Queries `query .. query + Q` of the task, counted over rows, then over the heads of the group. Returns `Q`.
+impl Queries {
+    fn count(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// Those that are computed together.
+    fn few(self) -> impl Iterator<Item = Self> {
+        let few = move |from| Self { from, to: self.to.min(from + TOGETHER), ..self };
+        (self.from..self.to).step_by(TOGETHER).map(few)
+    }
+}
+
+/// Room for the scores of queries that are computed together, and behind them for the inverses of their sums.
+fn scores_len(seen: &Range<usize>) -> usize {
+    TOGETHER * seen.len() + LANES
+}
+
+/// Cuts `range` into at most so many pieces that begin at multiples of `unit` after its start.
+fn cuts(range: Range<usize>, unit: usize, pieces: usize) -> impl Iterator<Item = Range<usize>> {
+    let piece = range.len().div_ceil(unit).div_ceil(pieces).max(1) * unit;
+    range.clone().step_by(piece).map(move |start| start..range.end.min(start + piece))
+}
+
+/// What is done for some queries that are computed together.
+#[derive(Clone)]
+struct Part {
+    task: Queries,
+    /// Whose scores.
+    positions: Range<usize>,
+    /// Which queries' scores become weights; all of them must be there.
+    weights: Range<usize>,
+    /// Which elements of the result; all weights must be there.
+    dims: Range<usize>,
+    scores: Shared<f32>,
+}
+
+struct Run<'a, K> {
+    attend: &'a Attend<'a, K>,
+    part: Part,
+}
+
+impl<K: Kept> Kernel for Run<'_, K> {
     #[inline(always)]
-    unsafe fn queries<S: Simd, const Q: usize>(&self, query: usize, scores: &mut Vec<f32>) -> usize {
-        let shape = self.shape;
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the maker's promise.
+        unsafe {
+            match self.part.task.count() {
+                4.. => self.queries::<S, 4>(),
+                3 => self.queries::<S, 3>(),
+                2 => self.queries::<S, 2>(),
+                _ => self.queries::<S, 1>(),
+            }
+        }
+    }
+}
+
+impl<K: Kept> Run<'_, K> {
+    #[inline(always)]
+    unsafe fn queries<S: Simd, const Q: usize>(self) {
+        let Attend { rows, shape, .. } = *self.attend;
+        let Part { task, positions, weights: weighed, dims, scores } = self.part;
         let (dim, group) = (shape.head_dim, shape.heads / shape.kv_heads);
-        let row: [usize; Q] = std::array::from_fn(|i| self.task.row + (query + i) / group);
+        let row: [usize; Q] = std::array::from_fn(|i| task.row + (task.from + i) / group);
         // Where the query's elements are, in `q` and in `out`.
-        let at: [usize; Q] = std::array::from_fn(|i| (row[i] * shape.heads + self.task.kv_head * group + (query + i) % group) * dim);
-        let start: [usize; Q] = std::array::from_fn(|i| first(self.rows, row[i], shape));
-        let end: [usize; Q] = std::array::from_fn(|i| self.rows.positions[row[i]] as usize + 1);
-        // Rows come in the order of their positions: the first query sees from the lowest position, the last one up to the highest.
-        let (low, high) = (start[0] / BLOCK * BLOCK, end[Q - 1].next_multiple_of(BLOCK));
+        let at: [usize; Q] = std::array::from_fn(|i| (row[i] * shape.heads + task.kv_head * group + (task.from + i) % group) * dim);
+        let start: [usize; Q] = std::array::from_fn(|i| first(rows, row[i], shape));
+        let end: [usize; Q] = std::array::from_fn(|i| rows.positions[row[i]] as usize + 1);
+        let Range { start: low, end: high } = self.attend.seen(task);
         let len = high - low;
-        // With scales, the second half is for the weights times the scales of the values at hand.
-        scores.resize(scores.len().max(Q * len * if K::SCALED { 2 } else { 1 }), 0.0);
-        let table = self.rows.table(self.task.row);
+        let table = rows.table(task.row);
         let width = shape.kv_heads * dim;
         // A capped score is divided by the cap before the tanh.
         let scale = shape.cap.map_or(shape.scale, |cap| shape.scale / cap);
 
-        // SAFETY: blocks up to `high` are in the table and in the cache (checked by `attention`, row by row); the queries' elements are within `q` and `out`.
+        // SAFETY: blocks up to `high` are in the table and in the cache (checked by `attention`, row by row); the queries' elements are within `q` and `out`, and there
+        // is room for all scores, of which others write only those that this part does not read.
         unsafe {
-            let q: [*const f32; Q] = std::array::from_fn(|i| self.q.as_ptr().add(at[i]));
-            let (keys, values) = (Side::<K>::new(self.keys, width), Side::<K>::new(self.values, width));
-            let column = self.task.kv_head * dim;
-            for t in (low..high).step_by(BLOCK) {
+            let q: [*const f32; Q] = std::array::from_fn(|i| self.attend.q.as_ptr().add(at[i]));
+            let (keys, values) = (Side::<K>::new(self.attend.keys, width), Side::<K>::new(self.attend.values, width));
+            let column = task.kv_head * dim;
+            for t in positions.step_by(BLOCK) {
                 let block = table[t / BLOCK] as usize;
                 let k = keys.codes(block).add(column * BLOCK);
+                let ahead = keys.codes(table[(t + AHEAD).min(high - 1) / BLOCK] as usize).add(column * BLOCK);
                 let dots = if K::SCALED {
                     let mut sums = [S::splat(0.0); Q];
                     for d in (0..dim).step_by(GROUP) {
-                        let dots = dots::<S, K, Q>(q.map(|q| q.add(d)), k.add(d * BLOCK), GROUP);
+                        let dots = dots::<S, K, Q>(q.map(|q| q.add(d)), k.add(d * BLOCK), ahead.add(d * BLOCK), GROUP);
                         let scale = S::load_f16(keys.scales(block, column + d));
                         for i in 0..Q {
                             sums[i] = S::add(sums[i], S::mul(dots[i], scale));
@@ -201,39 +297,49 @@ impl<K: Kept> Attend<'_, K> {
                     }
                     sums
                 } else {
-                    dots::<S, K, Q>(q, k, dim)
+                    dots::<S, K, Q>(q, k, ahead, dim)
                 };
                 for (i, &dot) in dots.iter().enumerate() {
-                    S::store(scores.as_mut_ptr().add(i * len + t - low), S::mul(dot, S::splat(scale)));
+                    S::store(scores.at(i * len + t - low), S::mul(dot, S::splat(scale)));
                 }
             }
-            let inverse: [f32; Q] = std::array::from_fn(|i| {
-                let scores = &mut scores[i * len + start[i] - low..i * len + end[i] - low];
+            let inverses = scores.at(TOGETHER * len);
+            for i in weighed {
+                let scores = std::slice::from_raw_parts_mut(scores.at(i * len + start[i] - low), end[i] - start[i]);
                 if let Some(cap) = shape.cap {
                     scores.iter_mut().for_each(|score| *score = cap * tanh(*score));
                 }
-                softmax(scores, start[i] % BLOCK)
-            });
-            let (weights, scaled) = scores.split_at_mut(Q * len);
+                *inverses.add(i) = softmax(scores, start[i] % BLOCK);
+            }
+            if dims.is_empty() {
+                return;
+            }
+            let inverse: [f32; Q] = std::array::from_fn(|i| *inverses.add(i));
+            let weights = scores.at(0).cast_const();
             let pointers =
-                |weights: &[f32]| -> [*const f32; Q] { std::array::from_fn(|i| weights.as_ptr().add(i * len).wrapping_sub(low)) };
+                |weights: *const f32| -> [*const f32; Q] { std::array::from_fn(|i| weights.wrapping_add(i * len).wrapping_sub(low)) };
+            let mut scaled = if K::SCALED { SCALED.take() } else { Vec::new() };
+            scaled.resize(scaled.len().max(if K::SCALED { Q * len } else { 0 }), 0.0);
             let v = Values { side: values, table, column };
-            let mut d = 0;
-            while d < dim {
-                let out = at.map(|at| self.out.at(at + d));
+            let mut d = dims.start;
+            while d < dims.end {
+                let (out, left) = (at.map(|at| self.attend.out.at(at + d)), dims.end - d);
                 if K::SCALED {
                     for t in (low..high).step_by(BLOCK) {
                         let scale = S::load_f16(v.side.scales(table[t / BLOCK] as usize, column + d));
                         for at in (0..Q).map(|i| i * len + t - low) {
-                            S::store(scaled.as_mut_ptr().add(at), S::mul(S::load(weights.as_ptr().add(at)), scale));
+                            S::store(scaled.as_mut_ptr().add(at), S::mul(S::load(weights.add(at)), scale));
                         }
                     }
-                    v.sum::<S, Q, { GROUP / LANES }>(d, pointers(scaled), start, end, inverse, out);
+                    v.sum::<S, Q, { GROUP / LANES }>(d, pointers(scaled.as_ptr()), start, end, inverse, out);
                     d += GROUP;
-                } else if dim - d >= 4 * LANES {
+                } else if left >= 4 * LANES {
                     v.sum::<S, Q, 4>(d, pointers(weights), start, end, inverse, out);
                     d += 4 * LANES;
-                } else if dim - d >= LANES {
+                } else if left >= 2 * LANES {
+                    v.sum::<S, Q, 2>(d, pointers(weights), start, end, inverse, out);
+                    d += 2 * LANES;
+                } else if left >= LANES {
                     v.sum::<S, Q, 1>(d, pointers(weights), start, end, inverse, out);
                     d += LANES;
                 } else {
@@ -241,19 +347,25 @@ impl<K: Kept> Attend<'_, K> {
                     d += 1;
                 }
             }
+            if K::SCALED {
+                SCALED.replace(scaled);
+            }
         }
-        Q
     }
 }
 
-/// The dot products of `Q` queries with 16 keys: element `d` into partial sum `d mod 4`.
+/// Positions ahead that are asked for: blocks lie anywhere, and memory is far.
+const AHEAD: usize = 2 * BLOCK;
+
+/// The dot products of `Q` queries with 16 keys: element `d` into partial sum `d mod 4`. Asks for as many codes at `ahead`.
 #[inline(always)]
-unsafe fn dots<S: Simd, K: Kept, const Q: usize>(q: [*const f32; Q], k: *const K::Code, dim: usize) -> [S::F; Q] {
+unsafe fn dots<S: Simd, K: Kept, const Q: usize>(q: [*const f32; Q], k: *const K::Code, ahead: *const K::Code, dim: usize) -> [S::F; Q] {
     // SAFETY: `dim` elements are behind each query, `dim` times 16 behind `k`.
     unsafe {
         let mut sums = [[S::splat(0.0); 4]; Q];
         let whole = dim / 4 * 4;
         for d in (0..whole).step_by(4) {
+            prefetch::<{ 4 * BLOCK }, _>(ahead.wrapping_add(d * BLOCK));
             for j in 0..4 {
                 let k = K::load::<S>(k.add((d + j) * BLOCK));
                 for i in 0..Q {
@@ -341,6 +453,9 @@ impl<K: Kept> Values<'_, K> {
                 }
             }
             for t in from..to {
+                if t + AHEAD < to {
+                    prefetch::<64, _>(self.at(t + AHEAD).add(d));
+                }
                 let v = self.at(t).add(d);
                 for j in 0..D {
                     let v = K::load::<S>(v.add(j * LANES));

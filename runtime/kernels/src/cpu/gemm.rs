@@ -10,7 +10,7 @@ use std::{marker::PhantomData, ops::Range};
 use super::{
     product::{Input, Job, Span, TileKernel},
     quantize::Activations,
-    simd::{Kernel, Simd},
+    simd::{Kernel, Simd, prefetch},
     target,
     tile::{Format, Payload},
 };
@@ -128,7 +128,7 @@ impl<Q: Quantized> Tiles<'_, Q> {
                 let min = if format.mins { S::load_f16(p.add(32)) } else { d };
                 p = p.add(format.head_bytes());
                 for _ in 0..format.super_len / 32 {
-                    prefetch(p);
+                    prefetch::<1, _>(p.wrapping_add(AHEAD));
                     let payload = p.add(format.sub_bytes());
                     // The integer dot products of the one or two groups.
                     let mut low = [S::splat_i(0); M];
@@ -197,15 +197,5 @@ impl<Q: Quantized> Tiles<'_, Q> {
     }
 }
 
-/// Asks for memory some lines ahead: the hardware's prefetcher stops at page ends, of which a stream of tiles has many.
-#[inline(always)]
-fn prefetch(p: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address is harmless, and SSE is part of x86-64.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch(p.wrapping_add(4096).cast(), _MM_HINT_T0);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
-}
+/// Bytes ahead that are asked for: the hardware's prefetcher stops at page ends, of which a stream of tiles has many.
+const AHEAD: usize = 4096;

@@ -26,7 +26,7 @@ const _: () = assert!(BLOCK == LANES, "the kernels take a block of positions as 
 pub(super) const GROUP: usize = KvType::GROUP;
 
 /// A type of the cache known to the compiler, so that a kernel is made for it.
-pub(super) trait Kept {
+pub(super) trait Kept: Sync {
     type Code: Copy;
     /// How many codes' memory a block takes for each of its columns.
     const STRIDE: usize;

@@ -57,6 +57,21 @@ pub(super) trait Simd: Copy {
     unsafe fn dot_byte(sum: Self::I, codes: Self::B, x: *const i8) -> Self::I;
 }
 
+/// Asks for the memory of `N` elements, line by line, where the target can. The address may be any.
+#[inline(always)]
+pub(super) fn prefetch<const N: usize, T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..N * size_of::<T>()).step_by(super::tile::LINE) {
+        // SAFETY: a prefetch of any address is harmless, and SSE is part of x86-64.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch(p.cast::<i8>().wrapping_add(at), _MM_HINT_T0);
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// A kernel with its arguments, to be run on a target.
 pub(super) trait Kernel {
     /// Runs it with the vectors of `S`. Implementations are `inline(always)`.

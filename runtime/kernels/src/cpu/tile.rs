@@ -16,9 +16,15 @@
 //! Nothing is rounded again: a tile dequantizes to the same bits as the block of the file. A float tile has 16 numbers for each column. Rows are padded to whole
 //! tiles with zeros.
 
+#![allow(unsafe_code)]
+
 use half::{bf16, f16};
 
-use super::pool;
+use super::{
+    pool,
+    simd::{Kernel, Simd},
+    target,
+};
 use crate::{WeightType, weight::Block};
 
 /// Rows of a tile.
@@ -175,7 +181,8 @@ fn pack_into(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, out: &mu
     let tile = |t: usize, out: &mut [u8]| {
         let bytes = &bytes[t * ROWS * row_bytes..rows.min((t + 1) * ROWS) * row_bytes];
         match Format::of(ty) {
-            Some(format) => pack_quantized(ty, format, bytes, row_bytes, out),
+            // SAFETY: the kernel asks for nothing.
+            Some(_) => unsafe { target::run(PackQuantized { ty, bytes, row_bytes, out }) },
             None => pack_floats(ty.block_bytes(), bytes, row_bytes, out),
         }
     };
@@ -190,40 +197,102 @@ fn pack_floats(size: usize, bytes: &[u8], row_bytes: usize, out: &mut [u8]) {
     }
 }
 
-fn pack_quantized(ty: WeightType, format: Format, bytes: &[u8], row_bytes: usize, out: &mut [u8]) {
-    let mut block = Block::new();
-    for (r, row) in bytes.chunks_exact(row_bytes).enumerate() {
-        for (bytes, out) in row.chunks_exact(ty.block_bytes()).zip(out.chunks_exact_mut(format.super_bytes())) {
-            block.read(ty, bytes);
-            let (d, min) = (f16::from_f32(block.d), f16::from_f32(block.dmin));
-            out[2 * r..2 * r + 2].copy_from_slice(&d.to_le_bytes());
-            if format.mins {
-                out[32 + 2 * r..34 + 2 * r].copy_from_slice(&min.to_le_bytes());
-            }
-            for (i, out) in out[format.head_bytes()..].chunks_exact_mut(format.chunk_bytes()).enumerate() {
-                if format.sub {
-                    for g in 0..format.groups() {
-                        out[16 * g + r] = block.sub_scales[i * format.groups() + g];
-                        if format.mins {
-                            out[16 * (format.groups() + g) + r] = block.sub_mins[i * format.groups() + g];
+/// Writes a tile: rows of whole blocks into zeros.
+struct PackQuantized<'a> {
+    ty: WeightType,
+    bytes: &'a [u8],
+    row_bytes: usize,
+    out: &'a mut [u8],
+}
+
+impl Kernel for PackQuantized<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        use WeightType::*;
+        // A copy of the loops for each type, which knows its sizes.
+        match self.ty {
+            F32 | F16 | BF16 => unreachable!("{:?} is not quantized", self.ty),
+            Q4_0 => self.pack(Q4_0),
+            Q4_1 => self.pack(Q4_1),
+            Q5_0 => self.pack(Q5_0),
+            Q5_1 => self.pack(Q5_1),
+            Q8_0 => self.pack(Q8_0),
+            Q2K => self.pack(Q2K),
+            Q3K => self.pack(Q3K),
+            Q4K => self.pack(Q4K),
+            Q5K => self.pack(Q5K),
+            Q6K => self.pack(Q6K),
+        }
+    }
+}
+
+impl PackQuantized<'_> {
+    #[inline(always)]
+    fn pack(self, ty: WeightType) {
+        let Some(format) = Format::of(ty) else { return };
+        let Self { bytes, row_bytes, out, .. } = self;
+        let mut block = Block::new();
+        for (r, row) in bytes.chunks_exact(row_bytes).enumerate() {
+            for (bytes, out) in row.chunks_exact(ty.block_bytes()).zip(out.chunks_exact_mut(format.super_bytes())) {
+                block.read(ty, bytes);
+                out[2 * r..2 * r + 2].copy_from_slice(&block.d.to_le_bytes());
+                if format.mins {
+                    out[32 + 2 * r..34 + 2 * r].copy_from_slice(&block.dmin.to_le_bytes());
+                }
+                for (i, out) in out[format.head_bytes()..].chunks_exact_mut(format.chunk_bytes()).enumerate() {
+                    if format.sub {
+                        for g in 0..format.groups() {
+                            out[16 * g + r] = block.sub_scales[i * format.groups() + g];
+                            if format.mins {
+                                out[16 * (format.groups() + g) + r] = block.sub_mins[i * format.groups() + g];
+                            }
                         }
                     }
-                }
-                let (bits, codes) = out[format.sub_bytes()..].split_at_mut(format.bit_bytes());
-                for (c, &code) in block.codes[32 * i..32 * i + 32].iter().enumerate() {
-                    let code = (i32::from(code) + format.offset) as u8;
-                    let (at, high) = format.place(r, c);
+                    let (bits, codes) = out[format.sub_bytes()..].split_at_mut(format.bit_bytes());
+                    let four = fours(&block.codes[32 * i..32 * i + 32], format.offset);
                     match format.payload {
-                        Payload::Byte => codes[at] = code,
-                        _ => codes[at] |= (code & 15) << if high { 4 } else { 0 },
+                        Payload::Byte => {
+                            for (out, four) in codes.as_chunks_mut::<64>().0.iter_mut().zip(four) {
+                                out[4 * r..4 * r + 4].copy_from_slice(&four.to_le_bytes());
+                            }
+                        }
+                        _ => {
+                            for (j, out) in codes.as_chunks_mut::<64>().0.iter_mut().enumerate() {
+                                let nibbles = (four[j] & 0x0f0f_0f0f) | (four[j + 4] & 0x0f0f_0f0f) << 4;
+                                out[4 * r..4 * r + 4].copy_from_slice(&nibbles.to_le_bytes());
+                            }
+                        }
                     }
-                    if let Some((at, shift, _)) = format.high_place(r, c) {
-                        bits[at] |= (code >> 4) << shift;
+                    match format.payload {
+                        Payload::Five => {
+                            for (out, four) in bits.as_chunks_mut::<8>().0.iter_mut().zip(four) {
+                                // The product brings bit 4 of each byte into the highest four.
+                                let bits = ((four >> 4 & 0x0101_0101).wrapping_mul(0x0102_0408) >> 24) as u8;
+                                out[r / 2] |= bits << (r % 2 * 4);
+                            }
+                        }
+                        Payload::Six => {
+                            for (out, four) in bits.as_chunks_mut::<64>().0.iter_mut().zip(four.as_chunks::<4>().0) {
+                                let two = |j: usize| (four[j] >> 4 & 0x0303_0303) << (2 * j);
+                                out[4 * r..4 * r + 4].copy_from_slice(&(two(0) | two(1) | two(2) | two(3)).to_le_bytes());
+                            }
+                        }
+                        Payload::Nibble | Payload::Byte => {}
                     }
                 }
             }
         }
     }
+}
+
+/// The codes of 32 columns with their offset, four columns in a number.
+#[inline(always)]
+fn fours(codes: &[i8], offset: i32) -> [u32; 8] {
+    let mut bytes = [0; 32];
+    for (byte, &code) in bytes.iter_mut().zip(codes) {
+        *byte = code.wrapping_add(offset as i8) as u8;
+    }
+    std::array::from_fn(|j| u32::from_le_bytes([bytes[4 * j], bytes[4 * j + 1], bytes[4 * j + 2], bytes[4 * j + 3]]))
 }
 
 /// Row `r` of a tile as f32: the same bits as dequantizing the file's blocks.

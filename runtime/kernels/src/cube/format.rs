@@ -16,7 +16,6 @@
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use cubecl::prelude::*;
-use half::f16;
 
 use crate::weight::{Block, WeightType};
 
@@ -128,7 +127,7 @@ pub(crate) fn pack(ty: WeightType, bytes: &[u8], rows: usize, columns: usize, de
         for bytes in bytes.chunks_exact(ty.block_bytes()) {
             block.read(ty, bytes);
             codes.extend(block.codes[..ty.block_len()].chunks_exact(format.word_len() as usize).map(|codes| word_of(format, codes)));
-            let [d, min] = [block.d, block.dmin].map(|factor| u32::from(f16::from_f32(factor).to_bits()));
+            let [d, min] = [block.d, block.dmin].map(|factor| u32::from(factor.to_bits()));
             match format.scaling {
                 Scaling::None => {}
                 Scaling::Scale => scales.push(d),

@@ -2,6 +2,7 @@
 
 use super::{Block, legacy::half};
 
+#[inline(always)]
 pub(super) fn q2_k(bytes: &[u8], block: &mut Block) {
     let (scales, quants) = (&bytes[..16], &bytes[16..80]);
     (block.d, block.dmin) = (half(bytes, 80), half(bytes, 82));
@@ -12,6 +13,7 @@ pub(super) fn q2_k(bytes: &[u8], block: &mut Block) {
 }
 
 /// 128 elements are in 32 bytes: element `32 j + l` in bits `2 j` of byte `l`.
+#[inline(always)]
 fn two_bits(quants: &[u8], codes: &mut [i8]) {
     for (i, code) in codes.iter_mut().enumerate() {
         let (part, j, l) = (i / 128, i / 32 % 4, i % 32);
@@ -19,6 +21,7 @@ fn two_bits(quants: &[u8], codes: &mut [i8]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn q3_k(bytes: &[u8], block: &mut Block) {
     let (high, quants, packed) = (&bytes[..32], &bytes[32..96], &bytes[96..108]);
     block.d = half(bytes, 108);
@@ -37,6 +40,7 @@ pub(super) fn q3_k(bytes: &[u8], block: &mut Block) {
 }
 
 /// The 6-bit scales and minimums of 8 groups in 12 bytes.
+#[inline(always)]
 fn six_bits(packed: &[u8], block: &mut Block) {
     for g in 0..8 {
         (block.sub_scales[g], block.sub_mins[g]) = if g < 4 {
@@ -48,18 +52,21 @@ fn six_bits(packed: &[u8], block: &mut Block) {
 }
 
 /// 64 elements are in 32 bytes: the first 32 in the low nibbles.
+#[inline(always)]
 fn nibbles(quants: &[u8], codes: &mut [i8]) {
     for (i, code) in codes.iter_mut().enumerate() {
         *code = ((quants[i / 64 * 32 + i % 32] >> (4 * (i / 32 % 2))) & 15) as i8;
     }
 }
 
+#[inline(always)]
 pub(super) fn q4_k(bytes: &[u8], block: &mut Block) {
     (block.d, block.dmin) = (half(bytes, 0), half(bytes, 2));
     six_bits(&bytes[4..16], block);
     nibbles(&bytes[16..144], &mut block.codes);
 }
 
+#[inline(always)]
 pub(super) fn q5_k(bytes: &[u8], block: &mut Block) {
     (block.d, block.dmin) = (half(bytes, 0), half(bytes, 2));
     six_bits(&bytes[4..16], block);
@@ -70,6 +77,7 @@ pub(super) fn q5_k(bytes: &[u8], block: &mut Block) {
     }
 }
 
+#[inline(always)]
 pub(super) fn q6_k(bytes: &[u8], block: &mut Block) {
     let (low, high, scales) = (&bytes[..128], &bytes[128..192], &bytes[192..208]);
     block.d = half(bytes, 208);

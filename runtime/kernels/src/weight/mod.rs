@@ -68,10 +68,8 @@ pub(crate) const MAX_BLOCK: usize = 256;
 /// A group's scale is `d · sub_scales[group]`, its minimum `dmin · sub_mins[group]`; types without such small integers have ones there.
 pub(crate) struct Block {
     pub(crate) codes: [i8; MAX_BLOCK],
-    /// An f16's value.
-    pub(crate) d: f32,
-    /// An f16's value.
-    pub(crate) dmin: f32,
+    pub(crate) d: f16,
+    pub(crate) dmin: f16,
     /// Signed (as `i8`) in Q3_K and Q6_K.
     pub(crate) sub_scales: [u8; MAX_BLOCK / 16],
     pub(crate) sub_mins: [u8; MAX_BLOCK / 16],
@@ -79,21 +77,22 @@ pub(crate) struct Block {
 
 impl Block {
     pub(crate) const fn new() -> Self {
-        Self { codes: [0; MAX_BLOCK], d: 0.0, dmin: 0.0, sub_scales: [1; MAX_BLOCK / 16], sub_mins: [1; MAX_BLOCK / 16] }
+        Self { codes: [0; MAX_BLOCK], d: f16::ZERO, dmin: f16::ZERO, sub_scales: [1; MAX_BLOCK / 16], sub_mins: [1; MAX_BLOCK / 16] }
     }
 
     /// The scale of group `g`.
     fn scale(&self, ty: WeightType, g: usize) -> f32 {
         let sub = self.sub_scales[g];
-        self.d * if matches!(ty, WeightType::Q3K | WeightType::Q6K) { f32::from(sub as i8) } else { f32::from(sub) }
+        self.d.to_f32() * if matches!(ty, WeightType::Q3K | WeightType::Q6K) { f32::from(sub as i8) } else { f32::from(sub) }
     }
 
     /// The minimum of group `g`: 0 where the type has none.
     fn min(&self, g: usize) -> f32 {
-        self.dmin * f32::from(self.sub_mins[g])
+        self.dmin.to_f32() * f32::from(self.sub_mins[g])
     }
 
-    /// Reads one block of the quantized type `ty`.
+    /// Reads one block of the quantized type `ty`. Inlined with all that it calls, so that a kernel that reads blocks does so with its target's vectors.
+    #[inline(always)]
     pub(crate) fn read(&mut self, ty: WeightType, bytes: &[u8]) {
         match ty {
             WeightType::Q4_0 => legacy::q4_0(bytes, self),
