@@ -162,7 +162,7 @@ pub(super) fn store(report: &mut Report, args: &ServeArgs, running: bool) {
             records.get(key)?;
         }
         store.namespace(COUNTERS)?;
-        Ok(keys)
+        Ok::<_, hearth_store::StoreError>(keys)
     };
     match read() {
         Ok(keys) => {

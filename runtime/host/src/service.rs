@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use hearth_server::BodyError;
 use http::{HeaderValue, Request, Response, StatusCode, header, uri};
+
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::WasiBody;
 
@@ -94,7 +96,12 @@ impl hearth_server::Handler for Service {
     type Body = GuestBody;
 
     async fn handle(&self, request: Request<hearth_server::RequestBody>) -> Response<GuestBody> {
-        self.call(request).await
+        let failed = |error| match error {
+            BodyError::Connection(error) => wasmtime_wasi_http::Error::Hyper(error),
+            BodyError::Slow => wasmtime_wasi_http::Error::ConnectionReadTimeout,
+            BodyError::Large => wasmtime_wasi_http::Error::HttpRequestBodySize(None),
+        };
+        self.call(request.map(|body| body.map_err(failed))).await
     }
 }
 
