@@ -7,7 +7,7 @@ use std::{
 };
 
 use hearth_server::{Tls, tls::expiry};
-use hearth_store::{COUNTERS, DEFAULT, Store};
+use hearth_store::{COUNTERS, DEFAULT, RedisUrl, Store};
 
 use super::Report;
 use crate::{
@@ -145,7 +145,18 @@ pub(super) fn tls(report: &mut Report, args: &ServeArgs) {
 }
 
 /// Whether the store opens and all of it can be read.
-pub(super) fn store(report: &mut Report, args: &ServeArgs, running: bool) {
+pub(super) fn store(report: &mut Report, args: &ServeArgs) {
+    if let Some(url) = &args.redis_url {
+        let asked = RedisUrl::parse(url.reveal()).and_then(|url| Store::redis(&url)?.check());
+        return match asked {
+            Ok(()) => report.ok("store", "Redis answers"),
+            Err(error) => report.error(
+                "store",
+                error.to_string(),
+                "start Redis, or mend `redis-url`; chats go on meanwhile, and what is kept is missing",
+            ),
+        };
+    }
     if args.no_store && args.keys == KeysMode::None {
         return report.note("store", "nothing is kept (--no-store)");
     }

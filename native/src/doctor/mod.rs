@@ -127,7 +127,7 @@ fn examine(report: &mut Report, service: &Service, args: &DoctorArgs) {
     files::modes(report, service);
     files::master_key(report, service);
     files::tls(report, &service.args);
-    files::store(report, &service.args, running.is_some());
+    files::store(report, &service.args);
     let selected = models::files(report, &service.args, args.deep);
     machine::device(report, &service.args);
     machine::memory(report, &service.args, &selected, running.is_some());
