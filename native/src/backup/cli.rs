@@ -11,7 +11,7 @@ pub(crate) struct BackupArgs {
     #[command(subcommand)]
     pub(super) command: Option<BackupCommand>,
     #[command(flatten)]
-    pub(super) take: TakeArgs,
+    pub(super) take: Option<TakeArgs>,
 }
 
 #[derive(Debug, Subcommand)]
