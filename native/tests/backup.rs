@@ -98,9 +98,8 @@ fn what_is_missing_is_said_with_its_cure() {
     run(&mut home.hearth(&["backup", "--place", place, "--key-file", "/nowhere"])).failed_with(&["/nowhere"]);
     run(&mut home.hearth(&["backup", "key", "--out", home.path("key").to_str().unwrap()])).failed_with(&["exists"]);
     run(&mut with(&home, "s3://bucket", &["backup"])).failed_with(&["AWS_ACCESS_KEY_ID"]);
-    let output = home.hearth(&["backup"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--place"), "{output:?}");
+    run(&mut home.hearth(&["backup"])).failed_with(&["--place"]);
+    run(&mut home.hearth(&["backup", "list", "--place", place])).failed_with(&["--key-file", "hearth backup key"]);
 
     run(&mut with(&home, place, &["backup"])).succeeded();
     let chunk = fs::read_dir(home.path("backups/chunks")).unwrap().next().unwrap().unwrap().path();

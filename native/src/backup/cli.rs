@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 
 /// `hearth backup`: takes one, unless a subcommand asks for something else.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BackupArgs {
     #[command(subcommand)]
     pub(super) command: Option<BackupCommand>,
     #[command(flatten)]
-    pub(super) take: Option<TakeArgs>,
+    pub(super) take: TakeArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,15 +62,15 @@ pub(super) enum BackupCommand {
     },
 }
 
-/// Where backups are, and what opens them.
+/// Where backups are, and what opens them. Both are needed: that is looked at in [`super::place`], as taking a backup has no word of its own after which they could be.
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
     /// A folder, or s3://BUCKET[/PREFIX] with the credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION)
     #[arg(long, value_name = "FOLDER|s3://BUCKET/PREFIX", env = "HEARTH_BACKUP_PLACE")]
-    pub(super) place: String,
+    pub(super) place: Option<String>,
     /// The file with the key (`hearth backup key`)
     #[arg(long, value_name = "FILE", env = "HEARTH_BACKUP_KEY_FILE")]
-    pub(super) key_file: PathBuf,
+    pub(super) key_file: Option<PathBuf>,
     /// The address of an S3-compatible service; without one, Amazon's in AWS_REGION
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL")]
     pub(super) endpoint: Option<String>,

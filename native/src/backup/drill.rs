@@ -62,8 +62,7 @@ pub(super) fn run(place: &Place, model: Option<String>, against: Option<&str>, s
 /// A model that was there when the backup was taken, and is here as it was then.
 fn model_at_hand(manifest: &Manifest, dir: &Path) -> Option<String> {
     let here = models_here(&Catalog::with_local(dir).ok()?, dir);
-    let same =
-        |name: &str, sha256: &str| here.iter().any(|model| model.name == name && model.main_file().sha256 == sha256 && model.context > 0);
+    let same = |name: &str, sha256: &str| here.iter().any(|model| model.name == name && model.main_file().sha256 == sha256 && model.chat);
     manifest.models.iter().find(|model| same(&model.name, &model.sha256)).map(|model| model.name.clone())
 }
 
@@ -97,7 +96,7 @@ impl Server {
             }
         });
         server.address = lines.recv_timeout(READY).map_err(|_| {
-            anyhow::anyhow!("a server over the restored state was not ready within {} s; what it says is above", READY.as_secs())
+            anyhow::anyhow!("a server over the restored state ended, or was not ready within {} s; what it says is above", READY.as_secs())
         })?;
         Ok(server)
     }

@@ -27,8 +27,7 @@ use place::Place;
 
 pub(crate) fn run(args: BackupArgs) -> anyhow::Result<()> {
     match args.command {
-        // Without the options that it needs, the command line's own error comes first.
-        None => take(args.take.as_ref().context("--place and --key-file say where to and with which key")?),
+        None => take(&args.take),
         Some(BackupCommand::Key { out }) => {
             BackupKey::create(&out)?;
             println!("{} is the key of backups. Keep a copy where the backups are not: without it nobody reads them.", out.display());

@@ -1,5 +1,6 @@
 //! Where backups are: a folder or a bucket.
 
+use anyhow::Context as _;
 use hearth_store::backup::{Archive, BackupKey, Folder, Shelf};
 
 use super::{cli::PlaceArgs, s3::S3};
@@ -12,10 +13,16 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn open(args: &PlaceArgs) -> anyhow::Result<Self> {
-        let key = BackupKey::read(&args.key_file)?;
-        let shelf: Box<dyn Shelf> = match args.place.strip_prefix("s3://") {
+        let place =
+            args.place.as_deref().context("where are the backups? --place FOLDER or --place s3://BUCKET/PREFIX (HEARTH_BACKUP_PLACE)")?;
+        let key = args
+            .key_file
+            .as_deref()
+            .context("which key opens the backups? --key-file FILE (HEARTH_BACKUP_KEY_FILE); `hearth backup key` makes one")?;
+        let key = BackupKey::read(key)?;
+        let shelf: Box<dyn Shelf> = match place.strip_prefix("s3://") {
             Some(bucket) => Box::new(S3::open(bucket, args.endpoint.as_deref())?),
-            None => Box::new(Folder::new(&args.place)),
+            None => Box::new(Folder::new(place)),
         };
         Ok(Self { shelf, key })
     }
