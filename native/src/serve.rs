@@ -1,6 +1,6 @@
 //! `hearth serve`: the handler, the engine and the listener in one process.
 
-use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use hearth_config::Failure;
 use hearth_engine::Engine;
@@ -170,6 +170,9 @@ async fn announce(engine: &Engine, models: &[Selected], at_start: usize, address
     let (scheme, tls) = tls.map_or(("http", String::new()), |tls| ("https", format!("  TLS     {}\n", tls.describe())));
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     notify::ready(&format!("serving {} at {scheme}://{address}", names.join(", ")));
-    println!("Hearth is ready at {scheme}://{address}\n{lines}{tls}  device  {}", engine.device_description());
+    let text = format!("Hearth is ready at {scheme}://{address}\n{lines}{tls}  device  {}\n", engine.device_description());
+    let mut out = std::io::stdout().lock();
+    // A reader that went away is no reason to stop serving.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     Ok(())
 }
