@@ -168,8 +168,11 @@ fn state_dir(cli: &Cli, origin: &Origin, app: &App) -> PathBuf {
     cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name))
 }
 
+/// The state folder in use, and its temporary files.
+type Held = (StateFolder, Temporary);
+
 /// The key-value store, if the application or the command line uses one, and the folder that it is in, if it is in one.
-fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<(Option<Store>, Option<(StateFolder, Temporary)>)> {
+fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<(Option<Store>, Option<Held>)> {
     let redis = RedisUrl::given(cli.redis_url.as_deref(), cli.redis_url_file.as_deref(), "HEARTH_REDIS_URL")?;
     if cli.key_values.is_empty() && app.components.iter().all(|component| component.key_value_stores.is_empty()) {
         return Ok((None, None));

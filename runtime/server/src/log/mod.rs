@@ -57,8 +57,8 @@ pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> 
     let usual = if file.is_some() { "info" } else { level }.to_owned();
     let (filter, handle) = reload::Layer::new(chosen(args.log_level.as_deref(), &usual)?);
     let is_terminal = io::stderr().is_terminal();
-    let registry = match file {
-        None => tracing_subscriber::registry().with(lines(args.log_format, io::stderr, is_terminal).with_filter(filter).boxed()),
+    let layers = match file {
+        None => vec![lines(args.log_format, io::stderr, is_terminal).with_filter(filter).boxed()],
         Some(path) => {
             let rotation = Rotation {
                 bytes: args.log_file_size.saturating_mul(1 << 20),
@@ -69,10 +69,11 @@ pub fn begin(args: &ObserveArgs, level: &str, service_file: Option<PathBuf>) -> 
             let file = lines(args.log_format, file, false).with_filter(filter);
             // What is in the file need not be told twice; what goes wrong is for whoever looks on.
             let errors = lines(args.log_format, io::stderr, is_terminal).with_filter(LevelFilter::WARN);
-            tracing_subscriber::registry().with(file.and_then(errors).boxed())
+            // Beside each other: put one on the other, the file would have the lines alone that the errors' filter lets through.
+            vec![file.boxed(), errors.boxed()]
         }
     };
-    tracing::subscriber::set_global_default(registry).map_err(|_| LogError::Twice)?;
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layers)).map_err(|_| LogError::Twice)?;
     Ok(Log { handle, usual })
 }
 
