@@ -113,9 +113,11 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
         let link = Arc::clone(link);
         async move {
             let shared = Arc::clone(&link.shared);
+            // As the client sent them: what is observed of a request is put among them.
+            let too_many = request.headers().len() > shared.options.headers;
             let answer = async |request: Request<Incoming>| {
                 let options = &link.shared.options;
-                let Ok(response) = if request.headers().len() > options.headers {
+                let Ok(response) = if too_many {
                     Ok(refuse::headers(options.headers))
                 } else if socket::asks(&request) {
                     socket::open(Arc::clone(&link), request).await
