@@ -6,19 +6,12 @@ use std::{
 };
 
 use anyhow::Context;
-use hearth_store::{DEFAULT, FILE_NAME, RedisUrl, StateFolder, Store, StoreError, Temporary};
+use hearth_store::{DEFAULT, FILE_NAME, Kept, RedisUrl, Store};
 
 use crate::{
     cli::{ServeArgs, state_dir},
     ports::KeyValue,
 };
-
-/// The store of a service, and the folder that it is in, where it is in one: as long as this is held, nobody may put another in its place.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) store: Store,
-    _folder: Option<(StateFolder, Temporary)>,
-}
 
 /// The file of the store in a folder.
 pub(crate) fn store_file(folder: &Path) -> PathBuf {
@@ -31,11 +24,7 @@ pub(crate) fn store_file(folder: &Path) -> PathBuf {
 /// When the folder or the file cannot be made, or is in use or damaged; when the address is none of Redis.
 pub(crate) fn open(args: &ServeArgs) -> anyhow::Result<Kept> {
     let Some(url) = &args.redis_url else { return open_at(&state_dir(args.state_dir.clone())?) };
-    let store = Store::redis(&RedisUrl::parse(url.reveal())?)?;
-    if let Err(error) = store.check() {
-        tracing::warn!("{error}; what it holds is missing until it is back");
-    }
-    Ok(Kept { store, _folder: None })
+    Ok(Kept::redis(&RedisUrl::parse(url.reveal())?)?)
 }
 
 /// Opens the store in a folder.
@@ -43,12 +32,7 @@ pub(crate) fn open(args: &ServeArgs) -> anyhow::Result<Kept> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_at(folder: &Path) -> anyhow::Result<Kept> {
-    let open = || {
-        let folder = StateFolder::open(folder)?;
-        let (store, temporary) = (folder.store()?, folder.temporary()?);
-        Ok::<_, StoreError>(Kept { store, _folder: Some((folder, temporary)) })
-    };
-    open().context("keys, responses and conversations cannot be kept (--state-dir says where, --no-store keeps none)")
+    Kept::folder(folder).context("keys, responses and conversations cannot be kept (--state-dir says where, --no-store keeps none)")
 }
 
 /// What is durable in it, for the handler's own functions.

@@ -4,16 +4,8 @@ mod common;
 
 use std::fs;
 
-use common::{Home, run};
+use common::{Home, at_home as hearth, run};
 use serde_json::Value;
-
-fn hearth(home: &Home, arguments: &[&str]) -> std::process::Command {
-    let folder = home.path("home");
-    fs::create_dir_all(&folder).unwrap();
-    let mut command = home.hearth(arguments);
-    command.current_dir(&folder).env("HOME", &folder).env_remove("HEARTH_STATE_DIR");
-    command
-}
 
 #[cfg(unix)]
 fn mode(path: &std::path::Path) -> u32 {

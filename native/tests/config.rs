@@ -4,17 +4,8 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{Home, run};
+use common::{Home, at_home as hearth, run};
 use serde_json::Value;
-
-/// The binary in a folder of its own, which is also its home.
-fn hearth(home: &Home, arguments: &[&str]) -> std::process::Command {
-    let folder = home.path("home");
-    fs::create_dir_all(&folder).unwrap();
-    let mut command = home.hearth(arguments);
-    command.current_dir(&folder).env("HOME", &folder).env_remove("HEARTH_STATE_DIR");
-    command
-}
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();

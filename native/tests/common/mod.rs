@@ -27,6 +27,15 @@ pub(crate) fn model() -> Option<String> {
     None
 }
 
+/// The binary in a folder of its own, which is also its home.
+pub(crate) fn at_home(home: &Home, arguments: &[&str]) -> Command {
+    let folder = home.path("home");
+    fs::create_dir_all(&folder).unwrap();
+    let mut command = home.hearth(arguments);
+    command.current_dir(&folder).env("HOME", &folder).env_remove("HEARTH_STATE_DIR");
+    command
+}
+
 /// A weights folder, and a folder for commands that goes before all others on `PATH`.
 pub(crate) struct Home {
     folder: TempDir,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use hearth_engine::{Engine, EngineOptions, ModelFile};
-use hearth_store::{RedisUrl, StateFolder, Store, Temporary};
+use hearth_store::{Kept, RedisUrl};
 
 use crate::{
     GuestOptions, Output, Runtime, Service,
@@ -101,7 +101,8 @@ pub async fn run(cli: Cli) -> Result<()> {
     let address = listener.local_addr().context("the address that is listened on")?;
 
     // Held until the end: nobody may put another state folder in its place meanwhile.
-    let (store, _folder) = open_store(&cli, &origin, &app)?;
+    let kept = open_store(&cli, &origin, &app)?;
+    let store = kept.as_ref().map(|kept| kept.store.clone());
     let engine = Engine::start(engine_options(&cli)?)?;
     let at_start = if cli.preload { served.len() } else { 1 };
     for (at, Served { name, path, sha256 }) in served.iter().enumerate() {
@@ -168,31 +169,21 @@ fn state_dir(cli: &Cli, origin: &Origin, app: &App) -> PathBuf {
     cli.state_dir.clone().unwrap_or_else(|| origin.state_dir(&app.name))
 }
 
-/// The state folder in use, and its temporary files.
-type Held = (StateFolder, Temporary);
-
-/// The key-value store, if the application or the command line uses one, and the folder that it is in, if it is in one.
-fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<(Option<Store>, Option<Held>)> {
+/// The key-value store, if the application or the command line uses one.
+fn open_store(cli: &Cli, origin: &Origin, app: &App) -> Result<Option<Kept>> {
     let redis = RedisUrl::given(cli.redis_url.as_deref(), cli.redis_url_file.as_deref(), "HEARTH_REDIS_URL")?;
     if cli.key_values.is_empty() && app.components.iter().all(|component| component.key_value_stores.is_empty()) {
-        return Ok((None, None));
+        return Ok(None);
     }
-    let (store, folder) = if let Some(url) = redis {
-        let store = Store::redis(&url)?;
-        if let Err(error) = store.check() {
-            tracing::warn!("{error}; what it holds is missing until it is back");
-        }
-        (store, None)
-    } else {
-        let folder = StateFolder::open(&state_dir(cli, origin, app))?;
-        let (store, temporary) = (folder.store()?, folder.temporary()?);
-        (store, Some((folder, temporary)))
+    let kept = match redis {
+        Some(url) => Kept::redis(&url)?,
+        None => Kept::folder(&state_dir(cli, origin, app))?,
     };
-    let default = store.namespace("default")?;
+    let default = kept.store.namespace("default")?;
     for (key, value) in &cli.key_values {
         default.set(key, value.as_bytes())?;
     }
-    Ok((Some(store), folder))
+    Ok(Some(kept))
 }
 
 fn engine_options(cli: &Cli) -> Result<EngineOptions> {

@@ -19,7 +19,7 @@ use redis::{Redis, Server};
 
 pub use address::RedisUrl;
 pub use error::StoreError;
-pub use state::{StateFolder, Temporary};
+pub use state::{Kept, StateFolder, Temporary};
 
 /// Bytes of a label at most.
 pub const LABEL_MAX: usize = 256;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{FILE_NAME, Store, StoreError, private_folder};
+use crate::{FILE_NAME, RedisUrl, Store, StoreError, private_folder};
 
 /// The file that tells others that the folder is in use.
 const LOCK: &str = "lock";
@@ -72,6 +72,38 @@ impl StateFolder {
     /// [`StoreError::Open`]
     pub fn temporary(&self) -> Result<Temporary, StoreError> {
         Temporary::below(&self.path.join(TEMPORARY))
+    }
+}
+
+/// A store, and the folder that it is in, where it is in one: as long as this is held, nobody may put another in its place.
+#[derive(Debug)]
+pub struct Kept {
+    /// The store.
+    pub store: Store,
+    _folder: Option<(StateFolder, Temporary)>,
+}
+
+impl Kept {
+    /// In a Redis, which need not be there at the moment: a warning says so.
+    ///
+    /// # Errors
+    /// As [`Store::redis`].
+    pub fn redis(url: &RedisUrl) -> Result<Self, StoreError> {
+        let store = Store::redis(url)?;
+        if let Err(error) = store.check() {
+            tracing::warn!("{error}; what it holds is missing until it is back");
+        }
+        Ok(Self { store, _folder: None })
+    }
+
+    /// In a state folder, whose temporary files that nobody uses any more are removed.
+    ///
+    /// # Errors
+    /// As [`StateFolder::open`], [`StateFolder::store`] and [`StateFolder::temporary`].
+    pub fn folder(path: &Path) -> Result<Self, StoreError> {
+        let folder = StateFolder::open(path)?;
+        let (store, temporary) = (folder.store()?, folder.temporary()?);
+        Ok(Self { store, _folder: Some((folder, temporary)) })
     }
 }
 
