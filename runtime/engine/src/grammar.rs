@@ -168,7 +168,7 @@ impl Constraint {
     /// Takes the token that came. True when nothing may follow.
     ///
     /// # Errors
-    /// `internal` when the grammar's engine has failed. It has then no say any more.
+    /// `invalid_request` when to go on takes more than a grammar may, `internal` when its engine has failed. It has then no say any more.
     pub(crate) fn take(&mut self, token: u32) -> Result<bool, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -178,8 +178,13 @@ impl Constraint {
     }
 }
 
+/// How a grammar ended that was followed for a while. Its bounds are met only then where each token adds ways to read what came: that is the grammar's fault.
 fn broken(reason: &str) -> Error {
-    Error::internal(format!("the grammar could not be followed to its end: {}", brief(reason)))
+    let said = format!("the grammar could not be followed to its end: {}", brief(reason));
+    if ["Too many items", "Current row has", "lexer error"].iter().any(|bound| reason.contains(bound)) {
+        return Error::invalid(format!("{said}. Let there be one way to read each text")).about("grammar");
+    }
+    Error::internal(said)
 }
 
 /// What llguidance says, without its state and at a length for people.

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{
+    Version,
+    header::{HOST, STRICT_TRANSPORT_SECURITY},
+};
 use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -115,10 +118,14 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
             let shared = Arc::clone(&link.shared);
             // As the client sent them: what is observed of a request is put among them.
             let too_many = request.headers().len() > shared.options.headers;
+            let hosts = request.headers().get_all(HOST).iter().count();
+            let misses_host = hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11);
             let answer = async |request: Request<Incoming>| {
                 let options = &link.shared.options;
                 let Ok(response) = if too_many {
                     Ok(refuse::headers(options.headers))
+                } else if misses_host {
+                    Ok(refuse::host())
                 } else if socket::asks(&request) {
                     socket::open(Arc::clone(&link), request).await
                 } else {

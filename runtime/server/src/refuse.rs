@@ -76,6 +76,12 @@ pub(crate) fn headers<B>(limit: usize) -> Response<ServedBody<B>> {
     json(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, envelope(&text, "invalid_request_error", "too_many_headers"))
 }
 
+/// 400: for whom it is must be clear (RFC 9112, 3.2): a proxy and this server may otherwise take it for two different hosts.
+pub(crate) fn host<B>() -> Response<ServedBody<B>> {
+    let text = "A request of HTTP/1.1 has one header field Host";
+    json(StatusCode::BAD_REQUEST, envelope(text, "invalid_request_error", "invalid_host"))
+}
+
 /// 500: the handler panicked.
 pub(crate) fn broken<B>() -> Response<ServedBody<B>> {
     let text = "The request failed inside the server; its log says why";

@@ -32,6 +32,21 @@ async fn answers_pipelined_requests_in_order_and_junk_with_400() {
 }
 
 #[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::start(Options::default()).await;
+    let mut client = server.connect().await;
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", 200),
+        ("GET / HTTP/1.0\r\n\r\n", 200),
+    ] {
+        client.send(head).await;
+        assert_eq!(client.response().await.0, status, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn closes_on_a_slow_head() {
     let server = Server::start(Options { header_timeout: Duration::from_millis(100), ..Options::default() }).await;
     let mut client = server.connect().await;

@@ -320,3 +320,15 @@ fn damaged_grammars_never_panic_or_hang() {
     assert!(compiled > 200, "only {compiled} of the damaged grammars were grammars");
     eprintln!("{compiled} damaged grammars compiled; the slowest took {slowest:?}");
 }
+
+#[test]
+fn what_grows_too_ambiguous_ends_as_the_requests_fault() {
+    let mut constraint = compiled(&lark("start: s\ns: s s s | s s | \"a\"\n")).unwrap();
+    let error = (0..4096).find_map(|_| {
+        constraint.mask();
+        constraint.take(u32::from(b'a') + BYTES).err()
+    });
+    let error = error.expect("it is followed for ever");
+    assert_eq!(error.kind, crate::ErrorKind::InvalidRequest, "{error}");
+    assert!(error.message.contains("one way to read"), "{error}");
+}

@@ -22,7 +22,7 @@ fn limits() -> ParserLimits {
         max_items_in_row: 4096,
         initial_lexer_fuel: 1_000_000,
         step_lexer_fuel: 200_000,
-        step_max_items: 50_000,
+        step_max_items: 20_000,
         max_lexer_states: 30_000,
         max_grammar_size: 200_000,
         precompute_large_lexemes: true,

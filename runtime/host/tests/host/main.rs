@@ -1,5 +1,6 @@
 //! The host as its guests and their clients see it: components are built, served over real sockets, and spoken to.
 
+mod applications;
 mod capabilities;
 mod client;
 mod failing;

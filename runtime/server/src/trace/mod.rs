@@ -2,6 +2,7 @@
 //!
 //! Spans go into a bounded queue and leave in batches from a thread of their own. A collector that is slow or away costs spans and nothing else: they are counted and dropped.
 
+mod headers;
 mod parent;
 mod sender;
 mod span;
@@ -32,6 +33,9 @@ pub enum TraceError {
     /// The endpoint is no address.
     #[error("--otlp-endpoint {0}: write the address of a collector that takes OTLP over HTTP, as http://127.0.0.1:4318")]
     Endpoint(String),
+    /// The environment's header fields are none.
+    #[error("{0}: write `name=value` for each header field of requests to the collector, with commas between, as authorization=Bearer%20…")]
+    Headers(&'static str),
     /// There is no thread for it.
     #[error("no thread could be started that sends traces: {0}")]
     Thread(#[source] std::io::Error),
@@ -55,14 +59,15 @@ impl fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Sends to the collector at `endpoint`; one without a path has `/v1/traces`.
+    /// Sends to the collector at `endpoint`, with the header fields of the environment; one without a path has `/v1/traces`.
     ///
     /// # Errors
     /// [`TraceError`]
     pub fn start(endpoint: &str) -> Result<Self, TraceError> {
         let url = address(endpoint).ok_or_else(|| TraceError::Endpoint(endpoint.to_owned()))?;
+        let headers = headers::from_environment()?;
         let (sender, messages) = mpsc::sync_channel(QUEUE);
-        let run = move || Sender::new(url).run(&messages);
+        let run = move || Sender::new(url, headers).run(&messages);
         std::thread::Builder::new().name("hearth-traces".to_owned()).spawn(run).map_err(TraceError::Thread)?;
         Ok(Self(Arc::new(sender)))
     }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use ureq::Agent;
 
@@ -20,6 +21,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) struct Sender {
     url: String,
+    headers: HeaderMap,
     agent: Agent,
     spans: Vec<Value>,
     /// Until when the collector is left alone.
@@ -27,9 +29,11 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(url: String) -> Self {
+    /// Requests have `headers` beside those of their own.
+    pub(super) fn new(url: String, mut headers: HeaderMap) -> Self {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let config = Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0).http_status_as_error(true).build();
-        Self { url, agent: config.into(), spans: Vec::new(), paused: None }
+        Self { url, headers, agent: config.into(), spans: Vec::new(), paused: None }
     }
 
     /// Runs until the last [`super::Traces`] is gone.
@@ -66,7 +70,11 @@ impl Sender {
         if self.paused.is_some_and(|until| Instant::now() < until) {
             return told("dropped", count);
         }
-        match self.agent.post(&self.url).header("content-type", "application/json").send(document(spans).to_string()) {
+        let mut request = self.agent.post(&self.url);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        match request.send(document(spans).to_string()) {
             Ok(_) => {
                 self.paused = None;
                 told("sent", count);
