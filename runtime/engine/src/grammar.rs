@@ -23,7 +23,10 @@ pub(crate) use rewrite::plain;
 pub(crate) use schema::json;
 pub(crate) use vocabulary::Vocabulary;
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use llguidance::{Matcher, api::TopLevelGrammar};
 use serde::Deserialize;
@@ -33,6 +36,11 @@ use crate::Error;
 
 /// Bytes of a grammar in Lark, its embedded schemas left out, or of a regular expression. Rules that stand for one another may be as deep as the text is long.
 const MAX_TEXT_BYTES: usize = 64 << 10;
+
+/// How long a text may be held to its grammar: so much, and so much more for each token. Neighbours wait meanwhile. A usual grammar takes some hundred microseconds for a token;
+/// one with ever more ways to read what came takes longer with each.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE_PER_TOKEN: Duration = Duration::from_millis(30);
 
 /// What a request's `grammar` holds a text to.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -108,6 +116,9 @@ fn fits(bytes: usize) -> Result<(), Error> {
 pub(crate) struct Constraint {
     matcher: Matcher,
     failed: Option<Error>,
+    /// What it took so far, of [`PATIENCE`].
+    spent: Duration,
+    tokens: u32,
 }
 
 impl fmt::Debug for Constraint {
@@ -145,7 +156,7 @@ impl Constraint {
             return Err(refused("there is no text that it allows"));
         }
         match matcher.compute_mask() {
-            Ok(_) => Ok(Self { matcher, failed: None }),
+            Ok(_) => Ok(Self { matcher, failed: None, spent: Duration::ZERO, tokens: 0 }),
             Err(error) if error.to_string().starts_with("NoExtension") => Err(refused("there is no text that it allows")),
             Err(error) => Err(refused(&error.to_string())),
         }
@@ -156,7 +167,10 @@ impl Constraint {
         if self.failed.is_some() {
             return None;
         }
-        match self.matcher.compute_mask_or_eos() {
+        let begun = Instant::now();
+        let mask = self.matcher.compute_mask_or_eos();
+        self.spent += begun.elapsed();
+        match mask {
             Ok(mask) => Some(mask.into()),
             Err(error) => {
                 self.failed = Some(broken(&error.to_string()));
@@ -173,18 +187,29 @@ impl Constraint {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        let begun = Instant::now();
         self.matcher.consume_token(token).map_err(|error| broken(&error.to_string()))?;
+        self.spent += begun.elapsed();
+        self.tokens += 1;
+        if self.spent > PATIENCE + PATIENCE_PER_TOKEN * self.tokens {
+            return Err(too_much("it takes too long to find out what may come next"));
+        }
         Ok(self.matcher.is_stopped())
     }
 }
 
-/// How a grammar ended that was followed for a while. Its bounds are met only then where each token adds ways to read what came: that is the grammar's fault.
+/// How a grammar ended that was followed for a while. Its bounds are met only then where each token adds ways to read what came.
 fn broken(reason: &str) -> Error {
-    let said = format!("the grammar could not be followed to its end: {}", brief(reason));
     if ["Too many items", "Current row has", "lexer error"].iter().any(|bound| reason.contains(bound)) {
-        return Error::invalid(format!("{said}. Let there be one way to read each text")).about("grammar");
+        return too_much(&brief(reason));
     }
-    Error::internal(said)
+    Error::internal(format!("the grammar could not be followed to its end: {}", brief(reason)))
+}
+
+/// The grammar's fault, and so the request's.
+fn too_much(reason: &str) -> Error {
+    Error::invalid(format!("the grammar could not be followed to its end: {reason}. Let there be one way to read each text"))
+        .about("grammar")
 }
 
 /// What llguidance says, without its state and at a length for people.
