@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 mod backup;
 mod bench;
+mod capacity;
 mod chat;
 mod cli;
 mod config;
@@ -66,6 +67,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Models(args) => list::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Backup(args) => backup::run(*args),
         Command::Restore(args) => backup::restore(&args),
         Command::Init(args) => config::init(&args),

@@ -38,6 +38,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
+    service_tools()?;
     browser()?;
     let neighbours = Neighbours::get(&data)?;
     let python = python(root)?;
@@ -98,6 +99,14 @@ pub(crate) fn venv(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
         run_quietly(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     }
     Ok(folder)
+}
+
+/// What examines the unit of the service, and cables network namespaces for the firewall.
+fn service_tools() -> anyhow::Result<()> {
+    if works("systemd-analyze", &["--version"]) && works("ip", &["-V"]) {
+        return Ok(());
+    }
+    system::ensure(&["systemd", "iproute2"], "testing the unit of the service and its firewall")
 }
 
 /// A Chromium for the tests of the page. Playwright would load one from a server of its own, which a build machine need not reach.
