@@ -96,3 +96,27 @@ fn the_firewall_lets_in_the_proxy_and_nobody_to_the_service() {
     assert_eq!(reached["itself"], json!([22, 80, 443, 8080, 18789]));
     assert_eq!((&reached["world"], &reached["world6"]), (&json!([22, 80, 443]), &json!([22, 80, 443])));
 }
+
+/// The user data is YAML with the keys that cloud-init's modules read, and its script is one that a shell parses. (Whether cloud-init's own schema takes it, docs/server.md says how to ask.)
+#[test]
+fn the_user_data_of_a_fresh_machine_is_whole() {
+    let Some(python) = python() else { return };
+    let path = root().join("deploy/cloud-init/hearth.yaml");
+    let text = fs::read_to_string(&path).expect("the user data");
+    assert!(text.starts_with("#cloud-config\n"), "cloud-init knows it by its first line");
+    let read = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let output = Command::new(python).args(["-c", read]).arg(&path).output().expect("python");
+    assert!(output.status.success(), "{}", said(&output));
+    let data: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let script = data["write_files"].as_array().expect("files").iter().find(|file| file["path"] == data["runcmd"][0]).expect("what is run is written");
+    assert_eq!(script["permissions"], "0700");
+    let folder = Folder::new("cloud");
+    let file = folder.0.join("setup");
+    fs::write(&file, script["content"].as_str().expect("text")).expect("a script");
+    let parsed = Command::new("sh").arg("-n").arg(&file).output().expect("sh");
+    assert!(parsed.status.success(), "{}", said(&parsed));
+    // What it takes from the package is what lies in deploy/.
+    for sample in ["nftables/hearth.nft", "nginx/hearth.conf"] {
+        assert!(script["content"].as_str().is_some_and(|text| text.contains(sample)) && root().join("deploy").join(sample).exists(), "{sample}");
+    }
+}
