@@ -9,6 +9,7 @@ use crate::{
     backup::{BackupArgs, RestoreArgs},
     bench::BenchArgs,
     capacity::CapacityArgs,
+    manual::{CompletionsArgs, ManualArgs},
 };
 
 mod admin;
@@ -148,6 +149,14 @@ A secret is printed once and kept as a salted hash only.")]
 
 It ends with 1 where something is an error. $HEARTH_API_KEY is the key that a server is asked with.")]
     Doctor(DoctorArgs),
+    /// Print what a shell completes of this command line
+    #[command(after_help = "Examples:
+  hearth completions bash > ~/.local/share/bash-completion/completions/hearth
+  hearth completions fish > ~/.config/fish/completions/hearth.fish")]
+    Completions(CompletionsArgs),
+    /// Write the pages of the manual
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 /// The whole command line. Flags of `serve` are ready to be layers of its configuration.

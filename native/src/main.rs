@@ -18,6 +18,7 @@ mod doctor;
 mod engine;
 mod keys;
 mod list;
+mod manual;
 mod ports;
 mod progress;
 mod pull;
@@ -74,5 +75,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
         Command::Config(args) => config::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Manual(args) => manual::manual(&args),
     }
 }

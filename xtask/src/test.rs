@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use crate::{
     command::{self, cargo, run_quietly, works},
-    component,
+    component, examples,
     neighbours::Neighbours,
     node::Node,
     page, system,
@@ -47,6 +47,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     sources(OPENAI, &python, &data)?;
     page::build(root)?;
     component::build(root)?;
+    examples::build(root)?;
 
     // The test of the arrows asks cargo for all dependencies, those of other systems too, and does so without a network.
     command::run(cargo(root).args(["fetch", "--quiet", "--locked"]))?;
@@ -170,7 +171,7 @@ fn sources((package, version): (&str, &str), python: &Path, data: &Path) -> anyh
 }
 
 /// Runs `install` unless it succeeded in `folder` before with the same `source` file.
-fn stamped(folder: &Path, source: &Path, install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn stamped(folder: &Path, source: &Path, install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let wanted = std::fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
     let stamp = folder.join("installed");
     if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {

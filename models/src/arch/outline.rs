@@ -85,7 +85,8 @@ impl Outline {
     pub fn of(gguf: &Gguf<'_>) -> Result<Self, ModelError> {
         let facts = Facts::of(gguf)?;
         let architecture = facts.architecture.clone();
-        let loader = Loader::new(Source { gguf, packed: None, context: 0, device: &Device::flex() }, &architecture);
+        let device = Device::flex();
+        let loader = Loader::new(Source { gguf, packed: None, context: 0, device: &device }, &architecture);
         let kv = match ENCODERS.contains(&&*architecture) {
             true => None,
             false => Some(kv(&loader, &architecture)?),
