@@ -84,7 +84,12 @@ fn the_memory_of_a_server_is_predicted() {
         let report = capacity(&home, &model, &["--context", &used]);
         let predicted = report["need"]["total_bytes"].as_f64().unwrap();
         let measured = measured(&home, &model);
-        eprintln!("{link}: {:.1} MB predicted, {:.1} MB measured, {:+.1} %", predicted / 1e6, measured / 1e6, (predicted / measured - 1.0) * 1e2);
+        eprintln!(
+            "{link}: {:.1} MB predicted, {:.1} MB measured, {:+.1} %",
+            predicted / 1e6,
+            measured / 1e6,
+            (predicted / measured - 1.0) * 1e2
+        );
         assert!((predicted / measured - 1.0).abs() < TOLERANCE, "{link}: {predicted} bytes predicted, {measured} measured: {report}");
     }
 }
@@ -126,7 +131,8 @@ fn what_does_not_fit_is_said_with_what_would() {
     let refused = home.hearth(&["capacity", "--model", smollm2.to_str().unwrap(), "--context", "9000"]);
     run(&mut { refused }).failed_with(&["trained for 8192 tokens"]);
     fs::write(home.path("broken.gguf"), b"GGUF").unwrap();
-    run(&mut home.hearth(&["capacity", "--model", home.path("broken.gguf").to_str().unwrap()])).failed_with(&["broken.gguf", "not a valid GGUF"]);
+    run(&mut home.hearth(&["capacity", "--model", home.path("broken.gguf").to_str().unwrap()]))
+        .failed_with(&["broken.gguf", "not a valid GGUF"]);
 }
 
 /// The machine itself: its memory and a bandwidth that is measured.

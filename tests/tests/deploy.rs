@@ -66,7 +66,8 @@ fn the_configuration_of_the_service_is_a_good_one() {
     let checked = hearth.args(["config", "check"]).arg(root().join("deploy/systemd/hearth.toml")).output().expect("hearth");
     assert!(checked.status.success(), "{}", said(&checked));
     let mut hearth = Command::new(binary("hearth"));
-    let shown = hearth.args(["config", "show", "--json", "--config"]).arg(root().join("deploy/systemd/hearth.toml")).output().expect("hearth");
+    let shown =
+        hearth.args(["config", "show", "--json", "--config"]).arg(root().join("deploy/systemd/hearth.toml")).output().expect("hearth");
     let shown = said(&shown);
     assert!(shown.contains("127.0.0.1:18789") && shown.contains("/var/lib/hearth/state") && shown.contains("required"), "{shown}");
 }
@@ -108,7 +109,12 @@ fn the_user_data_of_a_fresh_machine_is_whole() {
     let output = Command::new(python).args(["-c", read]).arg(&path).output().expect("python");
     assert!(output.status.success(), "{}", said(&output));
     let data: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let script = data["write_files"].as_array().expect("files").iter().find(|file| file["path"] == data["runcmd"][0]).expect("what is run is written");
+    let script = data["write_files"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .find(|file| file["path"] == data["runcmd"][0])
+        .expect("what is run is written");
     assert_eq!(script["permissions"], "0700");
     let folder = Folder::new("cloud");
     let file = folder.0.join("setup");
@@ -117,6 +123,9 @@ fn the_user_data_of_a_fresh_machine_is_whole() {
     assert!(parsed.status.success(), "{}", said(&parsed));
     // What it takes from the package is what lies in deploy/.
     for sample in ["nftables/hearth.nft", "nginx/hearth.conf"] {
-        assert!(script["content"].as_str().is_some_and(|text| text.contains(sample)) && root().join("deploy").join(sample).exists(), "{sample}");
+        assert!(
+            script["content"].as_str().is_some_and(|text| text.contains(sample)) && root().join("deploy").join(sample).exists(),
+            "{sample}"
+        );
     }
 }

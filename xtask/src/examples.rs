@@ -9,7 +9,9 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    archive, command::run_quietly, component,
+    archive,
+    command::run_quietly,
+    component,
     test::{stamped, venv},
 };
 
@@ -39,7 +41,10 @@ fn python(root: &Path, target: &Path) -> Result<PathBuf> {
     // All that it is made of in one file, by which it is known whether it has to be made again.
     let source = work.join("source");
     let texts = ["app.py", "guest.wit"].map(|name| fs::read_to_string(sources.join(name)));
-    fs::write(&source, format!("{COMPONENTIZE_PY}\n{}{}", texts[0].as_ref().unwrap_or(&String::new()), texts[1].as_ref().unwrap_or(&String::new())))?;
+    fs::write(
+        &source,
+        format!("{COMPONENTIZE_PY}\n{}{}", texts[0].as_ref().unwrap_or(&String::new()), texts[1].as_ref().unwrap_or(&String::new())),
+    )?;
     if !component.exists() {
         let _ = fs::remove_file(work.join("installed"));
     }

@@ -41,7 +41,8 @@ impl Need {
         let (vocabulary, width) = (outline.vocabulary as u64, outline.facts.embedding_length as u64);
         let activations = STEP_ROWS.saturating_mul(width).saturating_mul(ROWS_AT_ONCE * size_of::<f32>() as u64);
         let logits = vocabulary.saturating_mul(sequences as u64).saturating_mul(LOGITS * size_of::<f32>() as u64);
-        let working = PROCESS.saturating_add(vocabulary.saturating_mul(VOCABULARY_ENTRY)).saturating_add(activations).saturating_add(logits);
+        let working =
+            PROCESS.saturating_add(vocabulary.saturating_mul(VOCABULARY_ENTRY)).saturating_add(activations).saturating_add(logits);
         Ok(Self { context, sequences, weights: outline.cpu_bytes, position, working, weights_read: outline.token_bytes, position_read })
     }
 

@@ -134,17 +134,27 @@ impl fmt::Display for Report {
         writeln!(f, "\nWhat a token reads")?;
         line(f, "weights", &format!("{}, once for all chats computed together", text::bytes(need.weights_read)))?;
         let windows = match kv.windows.iter().flatten().max() {
-            Some(window) => format!(" ({} of {} layers see {window} positions at most)", kv.windows.iter().flatten().count(), kv.windows.len()),
+            Some(window) => {
+                format!(" ({} of {} layers see {window} positions at most)", kv.windows.iter().flatten().count(), kv.windows.len())
+            }
             None => String::new(),
         };
-        line(f, "KV cache", &format!("{} of its own chat when that is {} tokens long{windows}", text::bytes(need.position_read), need.context))?;
+        line(
+            f,
+            "KV cache",
+            &format!("{} of its own chat when that is {} tokens long{windows}", text::bytes(need.position_read), need.context),
+        )?;
         match machine.bandwidth {
             None => line(f, "memory gives", "not known of a GPU: say it with --bandwidth GB/S"),
             Some(bandwidth) => {
                 let how = if machine.measured { "measured now" } else { "as was said" };
                 line(f, "memory gives", &format!("{:.1} GB/s, {how}", bandwidth / 1e9))?;
                 let one = need.most_tokens(bandwidth, 1);
-                line(f, "one chat", &format!("at most {one:.0} tokens/s; {:.0} where it reaches {:.0} % of that", one * SHARE, SHARE * 100.0))?;
+                line(
+                    f,
+                    "one chat",
+                    &format!("at most {one:.0} tokens/s; {:.0} where it reaches {:.0} % of that", one * SHARE, SHARE * 100.0),
+                )?;
                 if need.sequences > 1 {
                     let all = need.most_tokens(bandwidth, need.sequences);
                     line(f, &format!("{} chats", need.sequences), &format!("at most {all:.0} tokens/s together; a CPU computes fewer"))?;

@@ -48,14 +48,16 @@ impl Binaries {
     /// The oldest glibc that has all that the program asks of it, as `2.35`.
     pub(crate) fn oldest_glibc(&self, name: &str) -> Result<String> {
         let path = self.path(name);
-        let symbols = output("objdump", &["-T", &path.to_string_lossy()]).with_context(|| format!("objdump cannot read {}", path.display()))?;
+        let symbols =
+            output("objdump", &["-T", &path.to_string_lossy()]).with_context(|| format!("objdump cannot read {}", path.display()))?;
         newest(&symbols).with_context(|| format!("{} asks nothing of a glibc", path.display()))
     }
 }
 
 /// The highest `GLIBC_…` among a program's symbols.
 fn newest(symbols: &str) -> Option<String> {
-    let versions = symbols.split("GLIBC_").skip(1).map(|text| text.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default());
+    let versions =
+        symbols.split("GLIBC_").skip(1).map(|text| text.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default());
     let numbers = |version: &str| version.split('.').map(|number| number.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>();
     versions.max_by_key(|version| numbers(version)).map(str::to_owned)
 }
@@ -67,9 +69,11 @@ pub(crate) fn build_static(root: &Path) -> Result<PathBuf> {
     if !works("musl-gcc", &["--version"]) {
         system::ensure(&["musl-tools"], "compiling the C of SQLite and ring for musl")?;
     }
-    let installed = output("rustc", &["--print", "target-libdir", "--target", STATIC]).is_some_and(|folder| Path::new(folder.trim()).join("self-contained").exists());
+    let installed = output("rustc", &["--print", "target-libdir", "--target", STATIC])
+        .is_some_and(|folder| Path::new(folder.trim()).join("self-contained").exists());
     if !installed {
-        command::run(Command::new("rustup").args(["target", "add", STATIC])).context("the static program needs the library of its target")?;
+        command::run(Command::new("rustup").args(["target", "add", STATIC]))
+            .context("the static program needs the library of its target")?;
     }
     Ok(build(root, &["--package", "hearth", "--no-default-features"], Some(STATIC))?.join("hearth"))
 }
@@ -84,7 +88,8 @@ fn build(root: &Path, what: &[&str], target: Option<&str>) -> Result<PathBuf> {
         build.args(["--target", target]).env("CC_x86_64_unknown_linux_musl", "musl-gcc");
     }
     // Paths of this machine are in panics and in what debuggers read.
-    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let cargo_home =
+        std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let mut flags = vec![format!("--remap-path-prefix={}=/hearth", root.display())];
     flags.extend(cargo_home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
     build.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")).env("SOURCE_DATE_EPOCH", archive::epoch(root).to_string());
@@ -99,7 +104,8 @@ fn build(root: &Path, what: &[&str], target: Option<&str>) -> Result<PathBuf> {
 mod tests {
     #[test]
     fn versions_are_compared_as_numbers() {
-        let symbols = "0000 DF *UND* 0000 (GLIBC_2.9) a\n0000 DF *UND* 0000 (GLIBC_2.34) b\n0000 DF *UND* (GLIBC_2.2.5) c\n0000 DF (OTHER_9.0) d";
+        let symbols =
+            "0000 DF *UND* 0000 (GLIBC_2.9) a\n0000 DF *UND* 0000 (GLIBC_2.34) b\n0000 DF *UND* (GLIBC_2.2.5) c\n0000 DF (OTHER_9.0) d";
         assert_eq!(super::newest(symbols).as_deref(), Some("2.34"));
         assert_eq!(super::newest("statically linked"), None);
     }

@@ -64,7 +64,21 @@ pub(super) fn check(root: &Path, binaries: &Binaries) -> Result<()> {
     let changed = text.replace("127.0.0.1:18789", &address.to_string());
     fs::write(&configuration, &changed)?;
     debian.model(&model)?;
-    let made = debian.run(&["setpriv", "--reuid=hearth", "--regid=hearth", "--clear-groups", "hearth", "keys", "--config", "/etc/hearth/hearth.toml", "--json", "create", "check", "--scope", "chat"])?;
+    let made = debian.run(&[
+        "setpriv",
+        "--reuid=hearth",
+        "--regid=hearth",
+        "--clear-groups",
+        "hearth",
+        "keys",
+        "--config",
+        "/etc/hearth/hearth.toml",
+        "--json",
+        "create",
+        "check",
+        "--scope",
+        "chat",
+    ])?;
     let key = serde_json::from_str::<Value>(&made)?["token"].as_str().context("no key was made")?.to_owned();
 
     eprintln!("starting it as its unit says, and chatting");
@@ -84,10 +98,16 @@ pub(super) fn check(root: &Path, binaries: &Binaries) -> Result<()> {
 
     eprintln!("removing and purging it");
     debian.run(&["dpkg", "--remove", "hearth"])?;
-    ensure!(!debian.path("/usr/bin/hearth").exists() && configuration.exists(), "removed, a package leaves its configuration and nothing else");
+    ensure!(
+        !debian.path("/usr/bin/hearth").exists() && configuration.exists(),
+        "removed, a package leaves its configuration and nothing else"
+    );
     debian.run(&["dpkg", "--purge", "hearth"])?;
     ensure!(!configuration.exists(), "the purge left the package's configuration");
-    ensure!(debian.path("/var/lib/hearth/state/key-value.db").exists() && debian.path("/etc/hearth/master.key").exists(), "the purge took data");
+    ensure!(
+        debian.path("/var/lib/hearth/state/key-value.db").exists() && debian.path("/etc/hearth/master.key").exists(),
+        "the purge took data"
+    );
     debian.nothing_left(&bare)?;
 
     eprintln!("the same machine with install.sh");
@@ -96,7 +116,10 @@ pub(super) fn check(root: &Path, binaries: &Binaries) -> Result<()> {
     for _ in ["install", "upgrade"] {
         debian.run(&["sh", "/tmp/release/install.sh", "--no-start", "--cpu"])?;
     }
-    ensure!(debian.path("/usr/local/bin/hearth").exists() && debian.path("/etc/systemd/system/hearth.service.d/cpu.conf").exists(), "install.sh left out something");
+    ensure!(
+        debian.path("/usr/local/bin/hearth").exists() && debian.path("/etc/systemd/system/hearth.service.d/cpu.conf").exists(),
+        "install.sh left out something"
+    );
     debian.run(&["hearth", "config", "check", "/etc/hearth/hearth.toml"])?;
     debian.run(&["sh", "/tmp/release/install.sh", "--uninstall"])?;
     fs::remove_dir_all(&release)?;
@@ -155,7 +178,13 @@ impl Debian {
         }
         let debian = Self { folder: work.join("debian") };
         fs::create_dir_all(&debian.folder)?;
-        run_quietly(Command::new("tar").args(["--extract", "--numeric-owner", "--exclude=./dev/*", "--file"]).arg(&kept).arg("--directory").arg(&debian.folder))?;
+        run_quietly(
+            Command::new("tar")
+                .args(["--extract", "--numeric-owner", "--exclude=./dev/*", "--file"])
+                .arg(&kept)
+                .arg("--directory")
+                .arg(&debian.folder),
+        )?;
         run_quietly(Command::new("mount").args(["-t", "proc", "proc"]).arg(debian.path("/proc")))?;
         run_quietly(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "tmpfs"]).arg(debian.path("/dev")))?;
         for device in ["null", "zero", "urandom", "random"] {
@@ -173,7 +202,10 @@ impl Debian {
     fn command(&self, program: &[&str]) -> Command {
         let mut command = Command::new("chroot");
         command.arg(&self.folder).args(program).env_clear().current_dir("/");
-        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
+        command
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("LC_ALL", "C.UTF-8");
         command
     }
 
@@ -222,7 +254,8 @@ impl Debian {
 
         let (user, group) = (format!("--reuid={}", unit.one("User")?), format!("--regid={}", unit.one("Group")?));
         let start: Vec<&str> = unit.one("ExecStart")?.split(' ').collect();
-        let mut command = self.command(&[&["setpriv", &user, &group, "--clear-groups", "--no-new-privs", "--inh-caps=-all"], &start[..]].concat());
+        let mut command =
+            self.command(&[&["setpriv", &user, &group, "--clear-groups", "--no-new-privs", "--inh-caps=-all"], &start[..]].concat());
         for variable in unit.all("Environment") {
             let (name, value) = variable.split_once('=').context("a variable has a name")?;
             command.env(name, value.replace("%d", credentials));
@@ -234,7 +267,10 @@ impl Debian {
         let mut service = Service { child, notify };
         let mut message = [0; 4096];
         loop {
-            let length = service.notify.recv(&mut message).with_context(|| format!("it did not become ready: {}", fs::read_to_string(&log).unwrap_or_default()))?;
+            let length = service
+                .notify
+                .recv(&mut message)
+                .with_context(|| format!("it did not become ready: {}", fs::read_to_string(&log).unwrap_or_default()))?;
             if String::from_utf8_lossy(&message[..length]).contains("READY=1") {
                 break;
             }
@@ -249,14 +285,17 @@ impl Debian {
     /// All paths of it, but those of the kernel and of temporary files.
     fn files(&self) -> Result<BTreeSet<String>> {
         let folder = self.folder.to_string_lossy().into_owned();
-        let listed = output("find", &[&folder, "-xdev", "-not", "-path", &format!("{folder}/tmp/*"), "-printf", "/%P\n"]).context("find")?;
+        let listed =
+            output("find", &[&folder, "-xdev", "-not", "-path", &format!("{folder}/tmp/*"), "-printf", "/%P\n"]).context("find")?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
     /// That there is nothing that was not there in the beginning, but the data and the machine's own notes.
     fn nothing_left(&self, bare: &BTreeSet<String>) -> Result<()> {
         let now = self.files()?;
-        let allowed = |path: &String| LEFT.iter().chain(&NOTES).chain(&MORE_NOTES).any(|allowed| path.starts_with(allowed)) && !path.starts_with("/var/cache/hearth");
+        let allowed = |path: &String| {
+            LEFT.iter().chain(&NOTES).chain(&MORE_NOTES).any(|allowed| path.starts_with(allowed)) && !path.starts_with("/var/cache/hearth")
+        };
         let left: Vec<&String> = now.difference(bare).filter(|path| !allowed(path)).collect();
         ensure!(left.is_empty(), "what the package leaves behind: {left:?}");
         let gone: Vec<&String> = bare.difference(&now).filter(|path| !allowed(path)).collect();

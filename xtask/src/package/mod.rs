@@ -131,7 +131,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// Writes the hashes of all files of `out`, by name, as sha256sum reads them.
 fn sums(out: &Path) -> Result<String> {
-    let mut names: Vec<String> = fs::read_dir(out)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<_>>()?;
+    let mut names: Vec<String> =
+        fs::read_dir(out)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<_>>()?;
     names.sort();
     let lines = names.iter().map(|name| Ok(format!("{}  {name}\n", archive::sha256(&out.join(name))?)));
     let text = lines.collect::<Result<String>>()?;

@@ -28,7 +28,9 @@ pub(super) fn write(root: &Path) -> Result<String> {
 
 /// The hashes that Cargo.lock has, by name and version.
 fn hashes(lock: &str) -> BTreeMap<(String, String), String> {
-    let field = |package: &str, name: &str| package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = ").map(|value| value.trim_matches('"').to_owned()));
+    let field = |package: &str, name: &str| {
+        package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = ").map(|value| value.trim_matches('"').to_owned()))
+    };
     let packages = lock.split("[[package]]").skip(1);
     packages.filter_map(|package| Some(((field(package, "name")?, field(package, "version")?), field(package, "checksum")?))).collect()
 }
@@ -36,14 +38,21 @@ fn hashes(lock: &str) -> BTreeMap<(String, String), String> {
 fn document(metadata: &Value, hashes: &BTreeMap<(String, String), String>) -> Result<Value> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let packages: BTreeMap<String, Value> = list(&metadata["packages"]).into_iter().map(|package| (text(&package["id"]), package)).collect();
+    let packages: BTreeMap<String, Value> =
+        list(&metadata["packages"]).into_iter().map(|package| (text(&package["id"]), package)).collect();
     // Those of a build script or a test are in no program.
     let linked = |dependency: &Value| list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null());
     let edges: BTreeMap<String, Vec<String>> = list(&metadata["resolve"]["nodes"])
         .iter()
-        .map(|node| (text(&node["id"]), list(&node["deps"]).iter().filter(|dependency| linked(dependency)).map(|dependency| text(&dependency["pkg"])).collect()))
+        .map(|node| {
+            (
+                text(&node["id"]),
+                list(&node["deps"]).iter().filter(|dependency| linked(dependency)).map(|dependency| text(&dependency["pkg"])).collect(),
+            )
+        })
         .collect();
-    let mut open: Vec<String> = packages.iter().filter(|(_, package)| PROGRAMS.contains(&&*text(&package["name"]))).map(|(id, _)| id.clone()).collect();
+    let mut open: Vec<String> =
+        packages.iter().filter(|(_, package)| PROGRAMS.contains(&&*text(&package["name"]))).map(|(id, _)| id.clone()).collect();
     let mut seen: BTreeSet<String> = open.iter().cloned().collect();
     while let Some(id) = open.pop() {
         for next in edges.get(&id).into_iter().flatten() {
@@ -58,7 +67,8 @@ fn document(metadata: &Value, hashes: &BTreeMap<(String, String), String>) -> Re
     for id in &seen {
         let package = packages.get(id).context("cargo names a package that it does not describe")?;
         let (name, version) = (text(&package["name"]), text(&package["version"]));
-        let mut component = json!({"type": "library", "bom-ref": reference(package), "name": name, "version": version, "purl": reference(package)});
+        let mut component =
+            json!({"type": "library", "bom-ref": reference(package), "name": name, "version": version, "purl": reference(package)});
         if let Some(licence) = package["license"].as_str() {
             // Crates of old have a slash where the expression has OR.
             component["licenses"] = json!([{"expression": licence.replace('/', " OR ")}]);
@@ -102,7 +112,8 @@ mod tests {
         });
         let lock = "version = 4\n\n[[package]]\nname = \"deep\"\nversion = \"1.0.0\"\nsource = \"s\"\nchecksum = \"abc\"\n\n[[package]]\nname = \"hearth\"\nversion = \"1.0.0\"\n";
         let document = document(&metadata, &hashes(lock)).unwrap();
-        let names: Vec<&str> = document["components"].as_array().unwrap().iter().map(|component| component["name"].as_str().unwrap()).collect();
+        let names: Vec<&str> =
+            document["components"].as_array().unwrap().iter().map(|component| component["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["deep", "hearth", "linked"]);
         assert_eq!(document["components"][0]["hashes"][0]["content"], "abc");
         assert_eq!(document["components"][0]["licenses"][0]["expression"], "MIT OR Apache-2.0");
