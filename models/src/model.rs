@@ -65,7 +65,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    fn of(gguf: &Gguf<'_>) -> Result<Self, GgufError> {
+    pub(crate) fn of(gguf: &Gguf<'_>) -> Result<Self, GgufError> {
         let architecture = gguf.get_str("general.architecture")?;
         let (mut parameters, mut bytes, mut types) = (0, 0, BTreeMap::<String, u64>::new());
         for tensor in gguf.tensors.values() {

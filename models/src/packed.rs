@@ -21,7 +21,7 @@ use bytes::Bytes;
 use hearth_kernels::{Experts, Linear, WeightError, WeightType};
 use memmap2::MmapMut;
 
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, TensorInfo};
 
 const MAGIC: &[u8; 16] = b"hearth tiles\0\0\0\0";
 /// Bytes before the first tile: magic, version, sha256, length.
@@ -74,6 +74,12 @@ impl Packed {
         Ok(Self { tiles: Bytes::from_owner(tiles), matrices })
     }
 
+    /// Bytes of a tensor's tiles; `None` for one that is no matrix and stays as it is.
+    pub(crate) fn tensor_bytes(info: &TensorInfo) -> Option<u64> {
+        let [columns, rows, count] = dimensions(info)?;
+        Experts::tile_bytes(info.ty, count, rows, columns).map(|bytes| bytes as u64)
+    }
+
     /// Rows `range` of the matrix `name`, if the tiles have it in this shape and the range begins and ends with a tile.
     ///
     /// # Errors
@@ -121,16 +127,22 @@ fn plan(gguf: &Gguf<'_>) -> io::Result<(BTreeMap<String, Matrix>, usize)> {
     let mut matrices = BTreeMap::new();
     let mut end = HEADER;
     for (name, info) in &gguf.tensors {
-        let dimension = |at: usize| usize::try_from(info.dimensions.get(at).copied().unwrap_or(1)).ok();
-        let (Some(columns), Some(rows @ 2..), Some(count), Some(1)) = (dimension(0), dimension(1), dimension(2), dimension(3)) else {
-            continue;
-        };
+        let Some([columns, rows, count]) = dimensions(info) else { continue };
         let Some(bytes) = Experts::tile_bytes(info.ty, count, rows, columns) else { continue };
         let range = end..end.checked_add(bytes).ok_or_else(|| io::Error::other("the tiles have no size that a computer could hold"))?;
         end = range.end.next_multiple_of(LINE);
         matrices.insert((*name).to_owned(), Matrix { ty: info.ty, count, rows, columns, range });
     }
     Ok((matrices, end))
+}
+
+/// Columns, rows and matrices of a tensor that is a matrix or a stack of them.
+fn dimensions(info: &TensorInfo) -> Option<[usize; 3]> {
+    let dimension = |at: usize| usize::try_from(info.dimensions.get(at).copied().unwrap_or(1)).ok();
+    match (dimension(0)?, dimension(1)?, dimension(2)?, dimension(3)?) {
+        (columns, rows @ 2.., count, 1) => Some([columns, rows, count]),
+        _ => None,
+    }
 }
 
 fn header(sha256: &str, len: usize) -> io::Result<[u8; HEADER]> {

@@ -8,6 +8,8 @@ use hearth_engine::Quantization;
 use crate::{
     backup::{BackupArgs, RestoreArgs},
     bench::BenchArgs,
+    capacity::CapacityArgs,
+    manual::{CompletionsArgs, ManualArgs},
 };
 
 mod admin;
@@ -90,6 +92,14 @@ A file gets its name only after its hash fits. HF_ENDPOINT and HF_TOKEN are hono
 Figures are the median, least and most of --repeat measurements after a warm-up. Prefill has no tokenizing and no sampling in it; decoding samples greedily, as a chat at
 temperature 0 does.")]
     Bench(Box<BenchArgs>),
+    /// What a model needs for so many chats of such a length, and what this machine has of it
+    #[command(after_help = "Examples:
+  hearth capacity --model gemma-3-270m --context 8192 --sequences 8
+  hearth capacity --model ./my.gguf --memory 3584 --bandwidth 20       for a machine that is not this one
+  hearth capacity --json                                               for scripts
+
+The model's header is read, not its weights. docs/capacity.md has the formula, and sizes of machines made with it.")]
+    Capacity(CapacityArgs),
     /// Back up what outlives the server, while it runs: encrypted, to a folder or a bucket
     #[command(after_help = "Examples:
   hearth backup key --out ./backup.key                            once; keep a copy elsewhere
@@ -139,6 +149,14 @@ A secret is printed once and kept as a salted hash only.")]
 
 It ends with 1 where something is an error. $HEARTH_API_KEY is the key that a server is asked with.")]
     Doctor(DoctorArgs),
+    /// Print what a shell completes of this command line
+    #[command(after_help = "Examples:
+  hearth completions bash > ~/.local/share/bash-completion/completions/hearth
+  hearth completions fish > ~/.config/fish/completions/hearth.fish")]
+    Completions(CompletionsArgs),
+    /// Write the pages of the manual
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 /// The whole command line. Flags of `serve` are ready to be layers of its configuration.

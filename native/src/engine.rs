@@ -33,29 +33,39 @@ impl Load {
     }
 }
 
+impl From<Device> for DeviceChoice {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Auto => Self::Auto,
+            Device::Cpu => Self::Cpu,
+            Device::Gpu => Self::Gpu,
+        }
+    }
+}
+
+impl From<KvCache> for KvType {
+    fn from(kv_cache: KvCache) -> Self {
+        match kv_cache {
+            KvCache::F16 => Self::F16,
+            KvCache::Q8_0 => Self::Q8_0,
+        }
+    }
+}
+
 /// Starts an engine.
 pub(crate) fn start(args: &EngineArgs, load: Load) -> anyhow::Result<Engine> {
-    let device = match args.device {
-        Device::Auto => DeviceChoice::Auto,
-        Device::Cpu => DeviceChoice::Cpu,
-        Device::Gpu => DeviceChoice::Gpu,
-    };
     let draft_model = match &args.draft_model {
         Some(word) => select(std::slice::from_ref(word), None).context("--draft-model")?.pop(),
         None => None,
     };
-    let kv_type = match args.kv_cache {
-        KvCache::F16 => KvType::F16,
-        KvCache::Q8_0 => KvType::Q8_0,
-    };
     let Load { sequences, queue, max_wait, unload_after } = load;
     let options = EngineOptions {
-        device,
+        device: args.device.into(),
         threads: args.threads,
         context: args.context,
         sequences,
         queue,
-        kv_type,
+        kv_type: args.kv_cache.into(),
         kv_bytes: args.cache_memory.saturating_mul(1 << 20),
         load_cap: LOAD_CAP,
         max_wait,

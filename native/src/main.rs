@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 mod backup;
 mod bench;
+mod capacity;
 mod chat;
 mod cli;
 mod config;
@@ -17,6 +18,7 @@ mod doctor;
 mod engine;
 mod keys;
 mod list;
+mod manual;
 mod ports;
 mod progress;
 mod pull;
@@ -66,11 +68,14 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Models(args) => list::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Backup(args) => backup::run(*args),
         Command::Restore(args) => backup::restore(&args),
         Command::Init(args) => config::init(&args),
         Command::Config(args) => config::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Manual(args) => manual::manual(&args),
     }
 }

@@ -1,13 +1,17 @@
 //! `cargo xtask`: set-up, build, start and test of the whole house, each by one command.
 
+mod archive;
 mod bench;
 mod check;
 mod command;
 mod component;
+mod examples;
 mod fuzz;
 mod neighbours;
 mod node;
+mod package;
 mod page;
+mod plugin;
 mod portable;
 mod sanitize;
 mod system;
@@ -51,6 +55,12 @@ enum Task {
     Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
+    /// Makes the trigger plugin's tarball and manifest for `spin plugins install --file`: target/package.
+    Plugin(plugin::Args),
+    /// Builds the guests of examples/ as components: target/examples.
+    Examples,
+    /// Makes what a release consists of: target/package.
+    Package(package::Args),
     /// Bundles the chat page, function/page, into the static files that the function embeds: target/page.
     Page,
 }
@@ -72,6 +82,9 @@ fn main() -> anyhow::Result<()> {
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
         Task::Component => page::build(&root).and_then(|_| component::build(&root)).map(|path| println!("{}", path.display())),
+        Task::Plugin(args) => plugin::run(&root, &args),
+        Task::Examples => examples::build(&root).map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
+        Task::Package(args) => package::run(&root, &args),
         Task::Page => page::build(&root),
     }
 }

@@ -1,4 +1,4 @@
-//! The programs that stand around a server in the tests: Redis, nginx, Prometheus, a clock that jumps. They are Debian's, unpacked below `target/test-data` and not installed:
+//! The programs that stand around a server in the tests: Redis, nginx, Prometheus, a firewall, a clock that jumps. They are Debian's, unpacked below `target/test-data` and not installed:
 //! an installed one would start as a service, with a port of its own.
 
 use std::{
@@ -17,11 +17,15 @@ use crate::{
 };
 
 /// Packages with the programs, and the libraries that a small system may lack.
-const PACKAGES: [&str; 7] = ["redis-tools", "libjemalloc2", "liblzf1", "libatomic1", "nginx", "prometheus", "libfaketime"];
+#[rustfmt::skip]
+const PACKAGES: [&str; 17] = [
+    "redis-tools", "libjemalloc2", "liblzf1", "libatomic1", "nginx", "prometheus", "libfaketime",
+    "nftables", "libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libxtables12", "libedit2", "libbsd0", "libmd0", "libgmp10",
+];
 
 /// What tests start, and how to see that it is there.
-const PROGRAMS: [(&str, &str); 4] =
-    [("redis-server", "--version"), ("nginx", "-v"), ("promtool", "--version"), ("prometheus", "--version")];
+const PROGRAMS: [(&str, &str); 5] =
+    [("redis-server", "--version"), ("nginx", "-v"), ("promtool", "--version"), ("prometheus", "--version"), ("nft", "--version")];
 
 /// Where the programs lie.
 pub(crate) struct Neighbours {
@@ -57,7 +61,7 @@ impl Neighbours {
         // A fresh machine has no lists yet.
         fetch().or_else(|_| system::update().and_then(|()| fetch())).with_context(|| {
             format!(
-                "the tests need redis-server, nginx, prometheus, promtool and libfaketime: install them, or let apt-get download {}",
+                "the tests need redis-server, nginx, prometheus, promtool, nft and libfaketime: install them, or let apt-get download {}",
                 PACKAGES.join(" ")
             )
         })?;

@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use crate::{
     command::{self, cargo, run_quietly, works},
-    component,
+    component, examples,
     neighbours::Neighbours,
     node::Node,
     page, system,
@@ -38,6 +38,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
+    service_tools()?;
     browser()?;
     let neighbours = Neighbours::get(&data)?;
     let python = python(root)?;
@@ -46,6 +47,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     sources(OPENAI, &python, &data)?;
     page::build(root)?;
     component::build(root)?;
+    examples::build(root)?;
 
     // The test of the arrows asks cargo for all dependencies, those of other systems too, and does so without a network.
     command::run(cargo(root).args(["fetch", "--quiet", "--locked"]))?;
@@ -98,6 +100,14 @@ pub(crate) fn venv(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
         run_quietly(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     }
     Ok(folder)
+}
+
+/// What examines the unit of the service, and cables network namespaces for the firewall.
+fn service_tools() -> anyhow::Result<()> {
+    if works("systemd-analyze", &["--version"]) && works("ip", &["-V"]) {
+        return Ok(());
+    }
+    system::ensure(&["systemd", "iproute2"], "testing the unit of the service and its firewall")
 }
 
 /// A Chromium for the tests of the page. Playwright would load one from a server of its own, which a build machine need not reach.
@@ -161,7 +171,7 @@ fn sources((package, version): (&str, &str), python: &Path, data: &Path) -> anyh
 }
 
 /// Runs `install` unless it succeeded in `folder` before with the same `source` file.
-fn stamped(folder: &Path, source: &Path, install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn stamped(folder: &Path, source: &Path, install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let wanted = std::fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
     let stamp = folder.join("installed");
     if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {

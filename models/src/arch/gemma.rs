@@ -97,7 +97,7 @@ impl Gemma {
 }
 
 /// Which layers see a window only: as the file lists them, or all but each last of a period.
-fn local_layers(loader: &Loader<'_>, layers: usize, period: usize) -> Result<Vec<bool>, GgufError> {
+pub(super) fn local_layers(loader: &Loader<'_>, layers: usize, period: usize) -> Result<Vec<bool>, GgufError> {
     let key = loader.key("attention.sliding_window_pattern");
     if let Some(Value::Array(array)) = loader.gguf().get(&key) {
         let listed = match array.element_type() {

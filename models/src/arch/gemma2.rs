@@ -10,9 +10,11 @@ use super::{
 use crate::gguf::GgufError;
 
 /// Window and caps of all the models, which the first files do not name.
-const WINDOW: usize = 4096;
+pub(super) const WINDOW: usize = 4096;
 const SCORE_CAP: f32 = 50.0;
 const LOGIT_CAP: f32 = 30.0;
+/// Layers to one of full attention, that one counted.
+pub(super) const PERIOD: usize = 2;
 /// Layers of the 27B model, which alone scales attention by the width a head and not by the head's own length.
 const LAYERS_27B: usize = 46;
 
@@ -27,5 +29,5 @@ pub(super) fn load(source: Source<'_>) -> Result<Gemma, GgufError> {
     let window = loader.window(WINDOW)?;
     let local = Reach { rope: global.rope.clone(), attention: AttentionShape { window, ..global.attention } };
     let logit_cap = loader.cap("final_logit_softcapping", LOGIT_CAP)?;
-    Gemma::load(loader, sizes, Traits { head_norms: false, period: 2, local, global, logit_cap })
+    Gemma::load(loader, sizes, Traits { head_norms: false, period: PERIOD, local, global, logit_cap })
 }

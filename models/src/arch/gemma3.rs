@@ -12,6 +12,8 @@ use crate::gguf::GgufError;
 
 /// Layers of the 27B model, which alone scales attention by the width a head and not by the head's own length.
 const LAYERS_27B: usize = 62;
+/// Layers to one of full attention, that one counted.
+pub(super) const PERIOD: usize = 6;
 
 pub(super) fn load(source: Source<'_>) -> Result<Gemma, GgufError> {
     let loader = Loader::new(source, "gemma3");
@@ -27,5 +29,5 @@ pub(super) fn load(source: Source<'_>) -> Result<Gemma, GgufError> {
     let local =
         Reach { rope: loader.plain_rope(&sizes, local_base, RopeStyle::Half)?, attention: AttentionShape { window, ..global.attention } };
     let logit_cap = loader.cap("final_logit_softcapping", 0.0)?;
-    Gemma::load(loader, sizes, Traits { head_norms: true, period: 6, local, global, logit_cap })
+    Gemma::load(loader, sizes, Traits { head_norms: true, period: PERIOD, local, global, logit_cap })
 }

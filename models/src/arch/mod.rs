@@ -9,6 +9,7 @@ mod gemma2;
 mod gemma3;
 mod llama;
 mod loader;
+mod outline;
 mod phi3;
 mod qwen2;
 mod qwen3;
@@ -17,6 +18,8 @@ mod rope;
 
 use burn::tensor::{Device, Tensor};
 use hearth_kernels::{Activation, Batch, KvCache, KvShape, Linear, Step, gated};
+
+pub use outline::{KvOutline, Outline};
 
 use crate::{ModelError, Packed, gguf::Gguf};
 

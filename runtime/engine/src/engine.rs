@@ -196,6 +196,11 @@ impl Engine {
         self.0.device.description.clone()
     }
 
+    /// Bytes that are free for weights and KV caches where it computes, if that is known.
+    pub fn free_memory(&self) -> Option<u64> {
+        self.0.device.memory.free(0)
+    }
+
     /// Begins loading the GGUF or the Hugging Face folder at `path` as `name` and returns at once: until it is done [`Self::load_by_name`] answers `loading`. It stays
     /// loaded. A name that is there already is loaded anew. With a file's `sha256` (hexadecimal, verified by the caller) its repacked weights are kept beside it for the
     /// next start.

@@ -47,4 +47,4 @@ pub use measures::HISTOGRAMS;
 pub use tensor::{NamedTensor, Tensor, TensorType};
 
 pub use hearth_kernels::KvType;
-pub use hearth_models::{Quantization, catalog, gguf};
+pub use hearth_models::{Quantization, arch::Outline, catalog, gguf};

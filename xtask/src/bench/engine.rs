@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{
-    Bench, Model, machine,
+    Bench, Model, bandwidth, machine,
     ours::figure,
     peer::best_flash,
     results::{Plot, Results, Row, Section, Target, Unit, median},
@@ -88,7 +88,7 @@ fn decode_name(model: &Model, threads: usize, depth: usize) -> String {
 /// Weights that a second of decoding reads, by what the memory could give. Needs decoding's rows; a run without them decodes now.
 fn bandwidth(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
     eprintln!("measuring the bandwidth of memory");
-    let bytes_per_second = machine::bandwidth();
+    let bytes_per_second = bandwidth::bandwidth(u64::MAX);
     results.bandwidth = Some(bytes_per_second);
     let threads = bench.most_threads();
     for model in &bench.models {

@@ -1,11 +1,11 @@
-//! The machine that is measured on: what it is, how fast it reads memory, and how to make it busy or forget a file.
+//! The machine that is measured on: what it is, and how to make it busy or forget a file.
 
 use std::{
     fs::{self, File},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -77,34 +77,6 @@ fn busy(time: Duration) -> Option<f64> {
     thread::sleep(time);
     let (later, later_idle) = read()?;
     (later > total).then(|| 1.0 - (later_idle - idle) / (later - total))
-}
-
-/// Bytes of a second that all cores together read from memory: the best of several passes over what no cache holds.
-pub(super) fn bandwidth() -> f64 {
-    const PASSES: usize = 6;
-    let threads = cores();
-    let each = (largest_cache() * 4).max(1 << 30) / threads / 2;
-    // Comparing two halves is a read of both at the speed of the C library's best instructions, whatever this program's profile is.
-    let halves: Vec<(Vec<u8>, Vec<u8>)> = (0..threads).map(|_| (vec![1; each], vec![1; each])).collect();
-    let pass = || {
-        let begun = Instant::now();
-        thread::scope(|scope| {
-            for (one, other) in &halves {
-                scope.spawn(move || assert!(std::hint::black_box(one) == std::hint::black_box(other), "memory that changes by itself"));
-            }
-        });
-        (2 * each * threads) as f64 / begun.elapsed().as_secs_f64()
-    };
-    (0..PASSES).map(|_| pass()).fold(0.0, f64::max)
-}
-
-/// Bytes of the largest cache, or nothing known. A virtual machine may be told of a whole socket's cache; no more than 256 MiB are believed.
-fn largest_cache() -> usize {
-    let size = |index: usize| {
-        let text = fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size")).ok()?;
-        text.trim().strip_suffix('K')?.parse::<usize>().ok()
-    };
-    (0..8).filter_map(size).max().unwrap_or(0).saturating_mul(1024).min(256 << 20)
 }
 
 /// Keeps all cores busy at this process's priority until it is dropped.

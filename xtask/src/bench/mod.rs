@@ -3,6 +3,9 @@
 //! Both engines read the same model files with the same number of threads. What is compared is measured by pairs, one of the peer's and one of ours, so that a machine whose
 //! speed drifts drifts for both; a row's ratio is the median of its pairs' ratios. Here is no product code: ours is measured through `hearth bench` and over HTTP.
 
+// `hearth capacity` measures it too, and finds the same.
+#[path = "../../../native/src/capacity/bandwidth.rs"]
+mod bandwidth;
 mod engine;
 mod machine;
 mod ours;
