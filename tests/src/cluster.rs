@@ -97,8 +97,16 @@ impl Cluster {
     /// # Panics
     /// When its log has no such request.
     pub fn asked(&self, id: &str) -> Vec<String> {
-        let log = self.nginx.as_ref().expect("nginx runs").log();
-        let line = log.lines().find(|line| line.contains(id)).unwrap_or_else(|| panic!("nginx has not logged {id}:\n{log}"));
+        let nginx = self.nginx.as_ref().expect("nginx runs");
+        // It logs a request after its answer has been read.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let line = loop {
+            if let Some(line) = nginx.log().lines().find(|line| line.contains(id)) {
+                break line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "nginx has not logged {id}");
+            std::thread::sleep(Duration::from_millis(10));
+        };
         let (_, asked) = line.split_once(id).expect("it was found by it");
         asked.split([',', ':']).map(str::trim).collect::<Vec<_>>().chunks(2).map(|pair| pair.join(":")).collect()
     }

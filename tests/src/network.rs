@@ -11,7 +11,7 @@ use std::{
 use crate::free_address;
 
 /// Tells the test that it runs inside.
-const INSIDE: &str = "HEARTH_TEST_NETWORK";
+const INSIDE: &str = "TEST_NETWORK";
 /// What comes before a program in a namespace for the network and the mounts. /run is where `ip netns` keeps its names: an empty one, as the machine's is others'.
 const UNSHARE: [&str; 5] = ["--map-root-user", "--net", "--mount", "sh", "-c"];
 const SCRIPT: &str = "mount -t tmpfs tmpfs /run && ip link set lo up && exec \"$@\"";

@@ -44,9 +44,10 @@ impl Nginx {
         fs::write(folder.join("sample.conf"), sample).expect("the sample");
         fs::write(folder.join("nginx.conf"), around(&folder)).expect("a configuration");
         let child = nginx.arg("-p").arg(&folder).arg("-c").arg(folder.join("nginx.conf")).spawn().expect("nginx starts");
-        let started = Self { folder, child };
+        let mut started = Self { folder, child };
         let deadline = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(address).is_err() {
+            assert!(started.child.try_wait().is_ok_and(|ended| ended.is_none()), "nginx ended: what it said is above");
             assert!(Instant::now() < deadline, "nginx does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -88,9 +89,10 @@ fn around(folder: &Path) -> String {
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].iter().map(|what| format!("    {what}_temp_path {};\n", at(what))).collect();
     let user = if is_root() { "user root;\n" } else { "" };
     format!(
-        "{user}daemon off;\nworker_processes 1;\npid {};\nerror_log {} warn;\nevents {{}}\nhttp {{\n{temporary}    include {};\n}}\n",
+        "{user}daemon off;\nworker_processes 1;\npid {};\nerror_log {} warn;\nevents {{}}\nhttp {{\n{temporary}    access_log {};\n    include {};\n}}\n",
         at("nginx.pid"),
         at("error.log"),
+        at("access.log"),
         at("sample.conf")
     )
 }
