@@ -13,7 +13,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
-from cloudcoil.models.knative_serving import v1 as knative
+from cloudcoil.models.knative_serving.serving import v1 as knative
 from cloudcoil.models.prometheus_operator import v1 as prometheus
 
 VERSION = "1.37"
@@ -200,14 +200,19 @@ def main(root, files):
     count = 0
     for file in files:
         documents = [document for document in yaml.safe_load_all(pathlib.Path(file).read_text()) if document]
-        short = pathlib.Path(file).name
+        short, before = pathlib.Path(file).name, len(problems)
         for document in documents:
             where = f"{short}: {document['kind']} {document['metadata']['name']}"
+            known = len(problems)
             schema(document, where)
-            pod(document, where)
+            if len(problems) == known:
+                pod(document, where)
             if document["kind"] == "PrometheusRule" and document["spec"]["groups"] != rules["groups"]:
                 problem(where, "its groups are not those of deploy/prometheus/hearth.rules.yml")
             count += 1
+        # What is no valid document at all may lack what is looked at next.
+        if len(problems) > before:
+            continue
         server(documents, short)
         policy(documents, short, root)
         references(documents, short)
