@@ -1,10 +1,16 @@
 //! What the behaviour tests share: a server of either shape started as a user starts it, plain HTTP to it, and where test data lies.
 
+mod cluster;
 mod http;
+mod network;
+mod nginx;
 mod oracle;
 mod server;
 
-pub use http::{Response, Sse, delta, request, stream};
+pub use cluster::{Cluster, cluster_programs};
+pub use http::{Response, Sse, delta, request, request_with, stream, stream_with};
+pub use network::{Host, Network, in_network};
+pub use nginx::{Nginx, openssl};
 pub use oracle::{Case, Generated, OracleResult, Prompt, oracle, oracle_embeddings};
 pub use server::{Server, Shape, Surroundings, binary, free_address, succeed, succeeded};
 

@@ -32,6 +32,8 @@ pub struct Surroundings {
     pub environment: Vec<(String, String)>,
     /// Where it keeps what outlives it; without one a folder of its own.
     pub state: Option<PathBuf>,
+    /// Where it listens; without one on a free port of the loopback.
+    pub address: Option<SocketAddr>,
 }
 
 /// A running server.
@@ -70,6 +72,12 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Ends the server as a service manager does, by SIGTERM, and waits until what was under way has ended.
+    pub fn terminate(&mut self) {
+        let _ = Command::new("kill").arg(self.pid().to_string()).status();
+        let _ = self.child.wait();
+    }
+
     /// Starts the server as it was started before, without waiting.
     ///
     /// # Panics
@@ -103,7 +111,7 @@ impl Server {
     /// # Panics
     /// When its binary has not been built.
     pub fn start_amid(surroundings: &Surroundings, shape: Shape, model: &Path, flags: &[&str]) -> Self {
-        let address = free_address();
+        let address = surroundings.address.unwrap_or_else(free_address);
         let binary = binary(match shape {
             Shape::Native => "hearth",
             Shape::Wasm => "trigger-nn-http",

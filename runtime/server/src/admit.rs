@@ -110,7 +110,7 @@ pub(crate) async fn observed<H: Handler, B>(
     let head = request.method() == Method::HEAD;
     let response = async {
         if request.uri().path() == metrics::PATH {
-            return own(head, metrics::answer(&request, &shared.options.observe).await);
+            return own(head, metrics::answer(&request, &shared.options).await);
         }
         if let Some(response) = health::answer(&request, stopping, shared.options.ready) {
             return own(head, response);

@@ -14,7 +14,7 @@ use ::http::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::timeout;
 
-use crate::{Observe, Peer, body::ServedBody, refuse};
+use crate::{Observe, Options, Peer, body::ServedBody, refuse};
 use text::Text;
 
 /// Where they are read.
@@ -58,28 +58,30 @@ pub(crate) async fn upkeep() {
 }
 
 /// The answer to a request for them.
-pub(crate) async fn answer<T, B>(request: &Request<T>, observe: &Observe) -> Response<ServedBody<B>> {
+pub(crate) async fn answer<T, B>(request: &Request<T>, options: &Options) -> Response<ServedBody<B>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = refuse::method();
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    if !may_read(request.extensions().get().copied(), request.headers(), observe) {
+    if !may_read(request.extensions().get().copied(), request.headers(), options) {
         return refuse::metrics();
     }
-    let mut response = Response::new(ServedBody::whole(render(observe).await));
+    let mut response = Response::new(ServedBody::whole(render(&options.observe).await));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
 }
 
-/// This machine, and the networks that are allowed. A request that was passed on by a proxy on this machine is not this machine's.
-fn may_read(peer: Option<Peer>, fields: &HeaderMap, observe: &Observe) -> bool {
+/// This machine, and the networks that are allowed. A request that was passed on by a proxy on this machine is not this machine's, and one that a trusted proxy passed on is not of
+/// the proxy's network: it is whoever's the proxy serves.
+fn may_read(peer: Option<Peer>, fields: &HeaderMap, options: &Options) -> bool {
     let Some(Peer(peer)) = peer else { return false };
     // An address of IPv4 that came in through a socket of IPv6.
     let address = peer.ip().to_canonical();
     let forwarded =
         fields.contains_key(FORWARDED) || fields.keys().any(|name| name.as_str().starts_with("x-forwarded-") || name == "x-real-ip");
-    (address.is_loopback() && !forwarded) || observe.metrics_allow.iter().any(|network| network.contains(&address))
+    let allowed = options.observe.metrics_allow.iter().any(|network| network.contains(&address));
+    (address.is_loopback() && !forwarded) || (allowed && !(forwarded && options.trusts(address)))
 }
 
 async fn render(observe: &Observe) -> String {
@@ -103,7 +105,9 @@ mod tests {
 
     #[test]
     fn loopback_and_allowed_networks_may_read() {
-        let observe = Observe { metrics_allow: vec!["10.0.0.0/8".parse().unwrap()], ..Observe::default() };
+        let mut options = Options::default();
+        options.observe.metrics_allow = vec!["10.0.0.0/8".parse().unwrap()];
+        options.trusted_proxies = vec!["10.9.0.0/16".parse().unwrap()];
         let with =
             |name: &'static str| HeaderMap::from_iter([(::http::HeaderName::from_static(name), HeaderValue::from_static("for=10.0.0.1"))]);
         let peer = |address: &str| Some(Peer(format!("{address}:5000").parse().unwrap()));
@@ -111,14 +115,17 @@ mod tests {
         for (address, may) in
             [("127.0.0.1", true), ("[::1]", true), ("[::ffff:127.0.0.1]", true), ("10.9.8.7", true), ("[::ffff:10.1.1.1]", true)]
         {
-            assert_eq!(may_read(peer(address), &none, &observe), may, "{address}");
+            assert_eq!(may_read(peer(address), &none, &options), may, "{address}");
         }
         for address in ["192.168.0.1", "[fe80::1]", "11.0.0.1"] {
-            assert!(!may_read(peer(address), &none, &observe), "{address}");
+            assert!(!may_read(peer(address), &none, &options), "{address}");
         }
         for name in ["forwarded", "x-forwarded-for", "x-real-ip", "x-forwarded-proto"] {
-            assert!(!may_read(peer("127.0.0.1"), &with(name), &observe), "{name}");
+            for address in ["127.0.0.1", "10.9.8.7"] {
+                assert!(!may_read(peer(address), &with(name), &options), "{name} from {address}");
+            }
+            assert!(may_read(peer("10.1.1.1"), &with(name), &options), "{name} from a proxy whose word is not believed");
         }
-        assert!(!may_read(None, &none, &observe));
+        assert!(!may_read(None, &none, &options));
     }
 }
