@@ -33,11 +33,11 @@ impl fmt::Debug for Desk {
 impl Desk {
     /// Has the worker take its commands.
     pub(crate) fn settle(&self) {
-        self.worker.lock().unwrap_or_else(PoisonError::into_inner).take_all();
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner).settle();
     }
 
     /// Does the oldest job, or a step when there is none. False when there was nothing to do.
-    fn turn(&self) -> bool {
+    pub(crate) fn turn(&self) -> bool {
         // The lock must not be held by whoever does the job: it may leave another.
         let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
         match job {

@@ -93,12 +93,22 @@ impl Worker {
         }
         let mut worked = false;
         self.guarded(|worker| worked = worker.step());
-        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.stats();
+        self.publish();
         if worked { Turn::Worked } else { Turn::Idle }
     }
 
+    /// Takes the commands that there are, and computes nothing.
+    pub(crate) fn settle(&mut self) {
+        self.take_all();
+        self.publish();
+    }
+
+    fn publish(&self) {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.stats();
+    }
+
     /// Takes the commands that there are. False when the last handle is gone.
-    pub(crate) fn take_all(&mut self) -> bool {
+    fn take_all(&mut self) -> bool {
         loop {
             match self.commands.try_recv() {
                 Ok(command) => self.guarded(|worker| worker.take(command)),

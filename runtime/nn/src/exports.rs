@@ -121,7 +121,8 @@ impl graph::GuestGraph for Graph {
         let counted = CONTEXTS.with(Rc::clone);
         // One is the variable's and one is this.
         if Rc::strong_count(&counted) - 2 >= CONTEXTS_MAX {
-            let message = format!("{CONTEXTS_MAX} execution contexts are open in this instance, the most that there may be: try again later");
+            let message =
+                format!("{CONTEXTS_MAX} execution contexts are open in this instance, the most that there may be: try again later");
             return Err(failed(refuse(ErrorKind::QueueFull, message)));
         }
         let context = self.0.init_execution_context().map_err(failed)?;

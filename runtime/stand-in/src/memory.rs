@@ -12,7 +12,8 @@ const BYTES_MAX: usize = 64 << 20;
 pub(crate) struct Store(&'static str);
 
 /// Why a value is not taken.
-pub(crate) const FULL: &str = "the stores of this instance are in its memory and full (64 MiB): delete something, or run on a host with stores of its own";
+pub(crate) const FULL: &str =
+    "the stores of this instance are in its memory and full (64 MiB): delete something, or run on a host with stores of its own";
 
 #[derive(Default)]
 struct Stores {

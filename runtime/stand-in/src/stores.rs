@@ -87,7 +87,7 @@ impl GuestBucket for Store {
 }
 
 /// A value as it was when somebody began to change it.
-struct Cas {
+pub(crate) struct Cas {
     store: Store,
     key: String,
     seen: Option<Vec<u8>>,
