@@ -1,12 +1,16 @@
 //! The engine of this instance, and its models as the environment names them.
 
-use std::{env, path::PathBuf, sync::OnceLock};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use hearth_engine::{DeviceChoice, DrivenEngine, EngineOptions, Error, ErrorKind};
 
 /// `name=path` for each model, separated by commas.
 const MODELS: &str = "HEARTH_NN_MODELS";
-/// Where models lie that nobody names: each `<name>.gguf` of this folder.
+/// Where models lie that nobody names.
 const FOLDER: &str = "/models";
 /// The longest context of a sequence, in tokens; 0 takes the model's own.
 const CONTEXT: &str = "HEARTH_NN_CONTEXT";
@@ -15,8 +19,8 @@ const CACHE: &str = "HEARTH_NN_CACHE_MIB";
 
 /// Execution contexts at a time: as many as `hearth-host` allows a guest.
 pub(crate) const CONTEXTS_MAX: usize = 64;
-/// Half as much as a context of 2,048 tokens takes of most models of this size: the memory of a component is never given back.
-const CACHE_MIB: u64 = 96;
+/// Enough for the contexts of some chats with a small model, and not more: the memory of a component is never given back.
+const CACHE_MIB: u64 = 64;
 
 /// The engine, started by its first user.
 pub(crate) fn engine() -> Result<&'static DrivenEngine, Error> {
@@ -55,21 +59,28 @@ fn models() -> Result<Vec<(String, PathBuf)>, Error> {
                 _ => Err(unusable(format!("{MODELS} has `{named}`, which is no `name=path`"))),
             })
             .collect(),
-        Err(_) => {
-            let Ok(files) = std::fs::read_dir(FOLDER) else {
-                return Err(unusable(format!(
-                    "there is no model: mount a folder with GGUF files as {FOLDER}, or name them in {MODELS} as `name=path`, separated by commas"
-                )));
-            };
-            let mut models: Vec<(String, PathBuf)> = files
-                .filter_map(|file| Some(file.ok()?.path()))
-                .filter(|path| path.extension().is_some_and(|extension| extension == "gguf"))
-                .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
-                .collect();
-            models.sort();
-            Ok(models)
-        }
+        Err(_) => mounted(Path::new(FOLDER)),
     }
+}
+
+/// The models of a folder: `<name>.gguf`, and `<name>/` with one, as `hearth pull` leaves them.
+fn mounted(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+    let is_gguf = |path: &Path| path.extension().is_some_and(|extension| extension == "gguf");
+    let entries = |folder: &Path| -> Option<Vec<PathBuf>> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort();
+        Some(paths)
+    };
+    let Some(paths) = entries(folder) else {
+        return Err(unusable(format!(
+            "there is no model: mount a folder with GGUF files as {FOLDER}, or name them in {MODELS} as `name=path`, separated by commas"
+        )));
+    };
+    let model = |path: PathBuf| match path.is_dir() {
+        true => Some((path.file_name()?.to_str()?.to_owned(), entries(&path)?.into_iter().find(|path| is_gguf(path))?)),
+        false => is_gguf(&path).then(|| Some((path.file_stem()?.to_str()?.to_owned(), path.clone())))?,
+    };
+    Ok(paths.into_iter().filter_map(model).collect())
 }
 
 fn number(name: &str, default: u64) -> Result<u64, Error> {
