@@ -21,10 +21,12 @@ pub(crate) struct Guest<'a> {
     pub(crate) profile: &'a str,
     /// The compiler's.
     pub(crate) flags: &'a str,
+    /// Variables of the build's environment.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 /// The chat function.
-pub(crate) const FUNCTION: Guest<'static> = Guest { package: "hearth-function", profile: "component", flags: "" };
+pub(crate) const FUNCTION: Guest<'static> = Guest { package: "hearth-function", profile: "component", flags: "", environment: &[] };
 
 /// Builds the chat function, with its page where `page::build` has made that, and returns the component's path, `target/hearth_function.component.wasm`. What is up to date is not made again.
 pub(crate) fn build(workspace_root: &Path) -> Result<PathBuf> {
@@ -51,13 +53,14 @@ pub(crate) fn build_guest(manifest_dir: &Path, target_dir: &Path, package: &str)
 
 /// Runs cargo and returns the core module's path.
 fn compile(manifest_dir: &Path, target_dir: &Path, guest: &Guest<'_>, locked: bool) -> Result<PathBuf> {
-    let Guest { package, profile, flags } = guest;
+    let Guest { package, profile, flags, environment } = guest;
     // cargo runs in the crate's folder, where a path relative to this one's would mean another.
     let target_dir = std::path::absolute(target_dir)?;
     let toolchain = Toolchain::get(&WASM_LIBRARY)?;
     let mut cargo = toolchain.cargo(&WASM_LIBRARY, flags)?;
     cargo
         .current_dir(manifest_dir)
+        .envs(environment.iter().copied())
         .args(["build", "--lib", "--profile", profile, "--target", WASM_LIBRARY.triple, "--package", package])
         .args(toolchain.library("std,panic_abort"))
         .arg("--target-dir")

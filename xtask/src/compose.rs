@@ -21,10 +21,12 @@ pub(crate) struct Portable {
 /// What the engine is compiled with: vectors of 128 bits, and a stack for grammars.
 const ENGINE_FLAGS: &str = "-C target-feature=+simd128 -C link-arg=-zstack-size=4194304";
 
-/// Builds the parts and puts them together. What is up to date is not made again.
-pub(crate) fn build(root: &Path) -> anyhow::Result<Portable> {
+/// Builds the parts, with the models `embedded` (`name=path`) in the engine, and puts them together. What is up to date is not made again.
+pub(crate) fn build(root: &Path, embedded: &[String]) -> anyhow::Result<Portable> {
     let target = root.join("target");
-    let engine = Guest { package: "hearth-nn", profile: "portable", flags: ENGINE_FLAGS };
+    let embedded = embedded.iter().map(|model| absolute(model)).collect::<anyhow::Result<Vec<_>>>()?.join(",");
+    let environment = [("HEARTH_NN_EMBED", embedded.as_str())];
+    let engine = Guest { package: "hearth-nn", profile: "portable", flags: ENGINE_FLAGS, environment: &environment };
     let nn = component::make(root, &target.join("wasm-nn"), &engine, &target.join("hearth_nn.component.wasm"))?;
     let stand_in = Guest { package: "hearth-stand-in", ..component::FUNCTION };
     let stand_in = component::make(root, &target.join("wasm"), &stand_in, &target.join("hearth_stand_in.component.wasm"))?;
@@ -34,6 +36,13 @@ pub(crate) fn build(root: &Path) -> anyhow::Result<Portable> {
         component::write(&whole, &compose(&function, &[&nn, &stand_in])?)?;
     }
     Ok(Portable { nn, whole })
+}
+
+/// `name=path` with a path that means the same in every folder.
+fn absolute(model: &str) -> anyhow::Result<String> {
+    let (name, path) = model.split_once('=').with_context(|| format!("--embed {model}: give `name=path`"))?;
+    let path = fs::canonicalize(path).with_context(|| format!("--embed {model}: cannot find {path}"))?;
+    Ok(format!("{name}={}", path.display()))
 }
 
 /// `socket` with its imports from what `plugs` export. What they themselves import stays to be imported.

@@ -57,6 +57,9 @@ enum Task {
         /// target/hearth_portable.component.wasm.
         #[arg(long)]
         portable: bool,
+        /// Put a model's GGUF into the component, for one that is served without a mounted folder.
+        #[arg(long, value_name = "NAME=PATH", requires = "portable")]
+        embed: Vec<String>,
     },
     /// Bundles the chat page, function/page, into the static files that the function embeds: target/page.
     Page,
@@ -78,10 +81,10 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
-        Task::Component { portable } => {
+        Task::Component { portable, embed } => {
             page::build(&root)?;
             if portable {
-                let compose::Portable { nn, whole } = compose::build(&root)?;
+                let compose::Portable { nn, whole } = compose::build(&root, &embed)?;
                 println!("{}\n{}", nn.display(), whole.display());
             } else {
                 println!("{}", component::build(&root)?.display());

@@ -291,6 +291,14 @@ impl Engine {
         Ok(graph)
     }
 
+    /// Loads a GGUF that is in memory as a whole and serves it as `name`.
+    ///
+    /// # Errors
+    /// `load_failed`, `out_of_memory`.
+    pub fn add_bytes(&self, name: &str, bytes: &[u8]) -> Result<Graph, Error> {
+        self.add_loaded(name, self.0.model(bytes)?, None)
+    }
+
     /// Waits until `name` is loaded or has failed; begins it where it is loaded on demand.
     ///
     /// # Errors

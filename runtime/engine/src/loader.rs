@@ -90,13 +90,17 @@ impl Shared {
             if let Some(graph) = self.graphs().by_hash(&hash) {
                 return Ok(graph);
             }
-            self.check_weights(bytes.len() as u64)?;
-            let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
-            let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
-            let graph = self.serve(BY_BYTES, model, None, Some(hex(&hash)))?;
+            let graph = self.serve(BY_BYTES, self.model(bytes)?, None, Some(hex(&hash)))?;
             self.graphs().share(hash, &graph);
             Ok(graph)
         })
+    }
+
+    /// The model that a GGUF's bytes are.
+    pub(crate) fn model(&self, bytes: &[u8]) -> Result<Model, Error> {
+        self.check_weights(bytes.len() as u64)?;
+        let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
+        Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     /// Hands a loaded model to the engine's thread, with the one that guesses for it, if it is one that generates.

@@ -17,6 +17,9 @@ const CONTEXT: &str = "HEARTH_NN_CONTEXT";
 /// MiB for the KV cache of a model.
 const CACHE: &str = "HEARTH_NN_CACHE_MIB";
 
+/// Models that are part of the component.
+const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
 /// Execution contexts at a time: as many as `hearth-host` allows a guest.
 pub(crate) const CONTEXTS_MAX: usize = 64;
 /// Enough for the contexts of some chats with a small model, and not more: the memory of a component is never given back.
@@ -41,6 +44,9 @@ fn start() -> Result<DrivenEngine, Error> {
         ..EngineOptions::default()
     };
     let engine = DrivenEngine::start(options)?;
+    for (name, bytes) in EMBEDDED {
+        engine.engine().add_bytes(name, bytes)?;
+    }
     for (name, path) in models()? {
         engine.engine().offer_model(&name, path, None);
     }
@@ -72,6 +78,9 @@ fn mounted(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
         Some(paths)
     };
     let Some(paths) = entries(folder) else {
+        if !EMBEDDED.is_empty() {
+            return Ok(Vec::new());
+        }
         return Err(unusable(format!(
             "there is no model: mount a folder with GGUF files as {FOLDER}, or name them in {MODELS} as `name=path`, separated by commas"
         )));

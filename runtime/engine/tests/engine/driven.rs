@@ -82,7 +82,7 @@ fn a_model_is_loaded_when_it_is_wanted_and_unloaded_for_another() {
     std::fs::File::create(&huge).unwrap().set_len(1 << 43).unwrap();
     let engine = DrivenEngine::start(EngineOptions { context: 512, sequences: 2, kv_bytes: 0, ..options() }).unwrap();
     let load = |name: &str| engine.wait(engine.engine().load_by_name(name));
-    engine.engine().offer_model("small", path, None);
+    engine.engine().offer_model("small", path.clone(), None);
     engine.engine().offer_model("huge", huge, None);
     assert_eq!(load("absent").unwrap_err().kind, ErrorKind::ModelNotFound);
     let graph = load("small").unwrap();
@@ -94,6 +94,8 @@ fn a_model_is_loaded_when_it_is_wanted_and_unloaded_for_another() {
     let _ = std::fs::remove_dir_all(&folder);
     assert_eq!(engine.engine().stats().blocks_total, 0, "the small one went for it");
     assert!(load("small").is_ok(), "and comes again");
+    engine.engine().add_bytes("embedded", &std::fs::read(path).unwrap()).unwrap();
+    assert!(load("embedded").is_ok());
 }
 
 #[test]
