@@ -1,6 +1,12 @@
 //! A loaded model: its network on a device, its tokenizer and its chat template.
 
-use std::{collections::BTreeMap, panic::resume_unwind, path::Path, thread};
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use burn::tensor::Device;
 use hearth_kernels::Linear;
@@ -9,7 +15,7 @@ use crate::{
     Packed,
     arch::{ARCHITECTURES, AnyNetwork, ENCODERS, Source},
     folder::{Folder, FolderError},
-    gguf::{Gguf, GgufError, MappedFile},
+    gguf::{Gguf, GgufError},
     template::{ChatTemplate, TemplateError},
     tokenizer::{Tokenizer, TokenizerError},
 };
@@ -33,6 +39,12 @@ pub enum ModelError {
     #[error("{0}")]
     Architecture(String),
 }
+
+#[cfg(not(target_family = "wasm"))]
+type ModelFile = crate::gguf::MappedFile;
+/// A map is there as a whole; what is read would be in memory twice.
+#[cfg(target_family = "wasm")]
+type ModelFile = crate::gguf::ReadFile;
 
 /// A model ready to compute.
 #[derive(Debug)]
@@ -84,14 +96,14 @@ impl Facts {
 }
 
 impl Model {
-    /// Loads from a GGUF file, memory-mapped, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and read from there; else they are
+    /// Loads from a GGUF file, memory-mapped where there is such a thing, to serve contexts of up to `context` tokens (0: as long as it was trained for). With the file's `sha256` (hexadecimal) on the CPU, its repacked weights are kept beside it and read from there; else they are
     /// repacked in memory and the map is closed again.
     ///
     /// # Errors
     /// [`ModelError`]
     pub fn open(path: &Path, sha256: Option<&str>, context: usize, device: &Device) -> Result<Self, ModelError> {
-        let file = MappedFile::open(path)?;
-        let gguf = Gguf::mapped(&file)?;
+        let file = ModelFile::open(path)?;
+        let gguf = file.gguf()?;
         let kept = || match Packed::open(&gguf, path, sha256?) {
             Ok(packed) => Some(packed),
             Err(error) => {
@@ -143,12 +155,10 @@ impl Model {
             };
             Ok::<_, ModelError>((tokenizer, template))
         };
-        let (texts, network) = thread::scope(|scope| {
-            let texts = scope.spawn(texts);
+        let (texts, network) = both(texts, || {
             let known = ARCHITECTURES.iter().chain(&ENCODERS).any(|known| *known == architecture);
             let packed = if known && Linear::is_tiled(device) { kept().or_else(|| Packed::in_memory(gguf).ok()) } else { None };
-            let network = AnyNetwork::load(Source { gguf, packed: packed.as_ref(), context, device });
-            (texts.join().unwrap_or_else(|panic| resume_unwind(panic)), network)
+            AnyNetwork::load(Source { gguf, packed: packed.as_ref(), context, device })
         });
         let ((tokenizer, template), network) = (texts?, network?);
         if tokenizer.vocabulary() != network.vocabulary() {
@@ -160,4 +170,22 @@ impl Model {
         }
         Ok(Self { network, tokenizer, template, context_length, facts: Facts::of(gguf)? })
     }
+}
+
+/// Runs `aside` on a thread of its own beside `here`, or after it where no thread can be started.
+fn both<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
+    let aside = Mutex::new(Some(aside));
+    let run = || {
+        let aside = aside.lock().unwrap_or_else(PoisonError::into_inner).take();
+        aside.expect("it is run once")()
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, &run);
+        let here = here();
+        let aside = match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => run(),
+        };
+        (aside, here)
+    })
 }

@@ -13,12 +13,12 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     ops::Range,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use hearth_kernels::{Experts, Linear, WeightError, WeightType};
+#[cfg(not(target_family = "wasm"))]
 use memmap2::MmapMut;
 
 use crate::gguf::{Gguf, TensorInfo};
@@ -158,7 +158,21 @@ fn header(sha256: &str, len: usize) -> io::Result<[u8; HEADER]> {
     Ok(header)
 }
 
+/// WebAssembly has neither maps nor pages of several sizes.
+#[cfg(target_family = "wasm")]
+type MmapMut = Vec<u8>;
+
+/// So many zeros.
+#[cfg(target_family = "wasm")]
+fn room(len: usize) -> io::Result<MmapMut> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    room.resize(len, 0);
+    Ok(room)
+}
+
 /// So many zeros, in large pages where the system has them.
+#[cfg(not(target_family = "wasm"))]
 fn room(len: usize) -> io::Result<MmapMut> {
     let map = MmapMut::map_anon(len)?;
     #[cfg(target_os = "linux")]
@@ -207,11 +221,22 @@ fn claim(part: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part)?;
     file.try_lock().map_err(|_| io::Error::other("another process is writing it"))?;
     // Between opening and locking, its maker may have finished it and given it its name: then it must not be touched.
-    let (ours, named) = (file.metadata()?, fs::metadata(part)?);
-    match (ours.dev(), ours.ino()) == (named.dev(), named.ino()) {
+    match is_same(&file.metadata()?, &fs::metadata(part)?) {
         true => Ok(file),
         false => Err(io::Error::other("another process has just written it")),
     }
+}
+
+#[cfg(unix)]
+fn is_same(ours: &fs::Metadata, named: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (ours.dev(), ours.ino()) == (named.dev(), named.ino())
+}
+
+/// Where files have no numbers, none can be locked either: `claim` does not come so far.
+#[cfg(not(unix))]
+fn is_same(_ours: &fs::Metadata, _named: &fs::Metadata) -> bool {
+    false
 }
 
 fn pack(gguf: &Gguf<'_>, matrices: &BTreeMap<String, Matrix>, out: &mut [u8]) -> io::Result<()> {

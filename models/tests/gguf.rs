@@ -2,7 +2,7 @@
 
 mod support;
 
-use hearth_models::gguf::{ElementType, Gguf, GgufError, MappedFile, Value};
+use hearth_models::gguf::{ElementType, Gguf, GgufError, MappedFile, ReadFile, Value};
 use support::{Builder, Random, string};
 
 const Q8_0: u32 = 8;
@@ -260,4 +260,30 @@ fn a_file_is_mapped_or_the_error_says_what_to_do() {
         }
     }
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_file_that_is_read_piece_by_piece_is_the_one_that_is_mapped() {
+    let folder = std::env::temp_dir().join(format!("hearth-read-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("model.gguf");
+    // Metadata beyond what is read at once, and a tensor behind them.
+    let long = "x".repeat(9 << 20);
+    let bytes = small().str("a.long", &long).f32s("far", &[2], &[5.0, 6.0]).build();
+    std::fs::write(&path, &bytes).unwrap();
+    let (read, mapped) = (ReadFile::open(&path).unwrap(), MappedFile::open(&path).unwrap());
+    let (read, mapped) = (read.gguf().unwrap(), mapped.gguf().unwrap());
+    assert_eq!(read.metadata, mapped.metadata);
+    assert_eq!(read.tensors.len(), mapped.tensors.len());
+    for (name, tensor) in &mapped.tensors {
+        assert_eq!(read.tensor_bytes(&read.tensors[name]), mapped.tensor_bytes(tensor), "{name}");
+    }
+    for cut in [bytes.len() - 1, 20, 0] {
+        std::fs::write(&path, &bytes[..cut]).unwrap();
+        let whole = Gguf::parse(&bytes[..cut]).unwrap_err().to_string();
+        assert_eq!(ReadFile::open(&path).unwrap().gguf().unwrap_err().to_string(), whole);
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(ReadFile::open(&path).unwrap_err().to_string().contains("model.gguf"));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -134,6 +134,14 @@ impl Server {
         if !flags.contains(&"--device") {
             command.args(["--device", "cpu"]);
         }
+        Self::of(command, address)
+    }
+
+    /// Starts `command`, which will listen on `address`, without waiting.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn of(mut command: Command, address: SocketAddr) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the server starts");
         Self { command, child, address }
     }

@@ -1,6 +1,8 @@
 //! One table of cases over both shapes: each request must get what the table says, and the same bytes from both (ids and times apart).
 
-use hearth_tests::{Response, Server, Shape, request, test_data};
+use std::{env::var_os, process::Command};
+
+use hearth_tests::{Response, Server, Shape, free_address, request, test_data};
 use serde_json::{Value, json};
 
 /// A request, and what must come back.
@@ -142,34 +144,55 @@ fn normal(response: &Response) -> Vec<u8> {
     text.lines().map(line).collect::<Vec<_>>().join("\n").into_bytes()
 }
 
+/// Answers of the servers to all cases: what is wrong with each, and where they differ.
+fn failures<const N: usize>(servers: [(&str, &Server); N]) -> Vec<String> {
+    let mut failures = Vec::new();
+    for case in cases() {
+        let answers = servers.map(|(shape, server)| {
+            let response = request(server.address, case.method, case.path, case.body.as_deref())
+                .unwrap_or_else(|error| panic!("{} on {shape}: {error}", case.name));
+            if response.status != case.status {
+                let said = String::from_utf8_lossy(&response.body);
+                failures.push(format!("{} on {shape}: status {}: {said}", case.name, response.status));
+            } else if let Err(panic) = std::panic::catch_unwind(|| (case.check)(&response)) {
+                failures.push(format!("{} on {shape}: {:?}", case.name, panic.downcast_ref::<String>()));
+            }
+            normal(&response)
+        });
+        for ((shape, _), answer) in servers.iter().zip(&answers).skip(1) {
+            if *answer != answers[0] {
+                let [first, this] = [&answers[0], answer].map(|answer| String::from_utf8_lossy(answer));
+                failures.push(format!("{}: the shapes differ\n{}: {first}\n{shape}: {this}", case.name, servers[0].0));
+            }
+        }
+    }
+    failures
+}
+
 #[test]
 fn both_shapes_answer_the_table_alike() {
     let Some(model) = test_data("smollm2.gguf") else { return };
-    let servers = Shape::ALL.map(|shape| (shape, Server::start(shape, &model, &["--context", "2048"])));
-    let mut failures = Vec::new();
-    for case in cases() {
-        let answers: Vec<_> = servers
-            .iter()
-            .map(|(shape, server)| {
-                let response = request(server.address, case.method, case.path, case.body.as_deref())
-                    .unwrap_or_else(|error| panic!("{} on {shape:?}: {error}", case.name));
-                if response.status != case.status {
-                    failures.push(format!(
-                        "{} on {shape:?}: status {}: {}",
-                        case.name,
-                        response.status,
-                        String::from_utf8_lossy(&response.body)
-                    ));
-                } else if let Err(panic) = std::panic::catch_unwind(|| (case.check)(&response)) {
-                    failures.push(format!("{} on {shape:?}: {:?}", case.name, panic.downcast_ref::<String>()));
-                }
-                normal(&response)
-            })
-            .collect();
-        if answers[0] != answers[1] {
-            let [native, wasm] = [0, 1].map(|i| String::from_utf8_lossy(&answers[i]).into_owned());
-            failures.push(format!("{}: the shapes differ\nnative: {native}\nwasm:   {wasm}", case.name));
-        }
-    }
+    let [native, wasm] = Shape::ALL.map(|shape| Server::start(shape, &model, &["--context", "2048"]));
+    let failures = failures([("native", &native), ("wasm", &wasm)]);
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Everything in one component, under a host that knows neither wasi-nn nor Spin. `cargo xtask portable` makes the component and the host.
+#[test]
+fn the_portable_component_answers_the_table_as_the_native_shape_does() {
+    let (Some(host), Some(component)) = (var_os("HEARTH_TEST_WASMTIME"), var_os("HEARTH_TEST_PORTABLE")) else {
+        eprintln!("LEFT OUT: `cargo xtask portable` runs this");
+        return;
+    };
+    let (Some(model), Some(folder)) = (test_data("smollm2.gguf"), test_data("models")) else { return };
+    let address = free_address();
+    let mut command = Command::new(host);
+    command.args(["serve", "-S", "cli", "-W", "component-model-async", "--idle-instance-timeout", "600s", "--addr", &address.to_string()]);
+    command.arg("--dir").arg(format!("{}::/models", folder.display()));
+    command.args(["--env", "HEARTH_NN_CONTEXT=2048", "--env", "SPIN_VARIABLE_MODELS=smollm2-135m-instruct"]).arg(component);
+    let portable = Server::of(command, address);
+    let native = Server::start(Shape::Native, &model, &["--context", "2048"]);
+    portable.wait();
+    let failures = failures([("native", &native), ("portable", &portable)]);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }

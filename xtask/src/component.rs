@@ -15,34 +15,53 @@ use wit_component::ComponentEncoder;
 
 use crate::toolchain::{Toolchain, WASM_LIBRARY};
 
+/// A crate of this workspace to be a component.
+pub(crate) struct Guest<'a> {
+    pub(crate) package: &'a str,
+    pub(crate) profile: &'a str,
+    /// The compiler's.
+    pub(crate) flags: &'a str,
+    /// Variables of the build's environment.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
+}
+
+/// The chat function.
+pub(crate) const FUNCTION: Guest<'static> = Guest { package: "hearth-function", profile: "component", flags: "", environment: &[] };
+
 /// Builds the chat function, with its page where `page::build` has made that, and returns the component's path, `target/hearth_function.component.wasm`. What is up to date is not made again.
 pub(crate) fn build(workspace_root: &Path) -> Result<PathBuf> {
     let target = workspace_root.join("target");
     // A folder of its own: builds of the host and of the function then do not wait for one another's lock.
-    let core = compile(workspace_root, &target.join("wasm"), "hearth-function", true)?;
-    let component = target.join("hearth_function.component.wasm");
-    encode(&core, &component)?;
-    Ok(component)
+    make(workspace_root, &target.join("wasm"), &FUNCTION, &target.join("hearth_function.component.wasm"))
+}
+
+/// Builds `guest` as `component` with `target_dir` for cargo; `component`. What is up to date is not made again.
+pub(crate) fn make(workspace_root: &Path, target_dir: &Path, guest: &Guest<'_>, component: &Path) -> Result<PathBuf> {
+    let core = compile(workspace_root, target_dir, guest, true)?;
+    encode(&core, component)?;
+    Ok(component.to_owned())
 }
 
 /// Builds the crate `package` whose manifest lies in `manifest_dir`, a `cdylib` of any workspace, and returns the component's path within `target_dir`.
 #[allow(dead_code)] // for tests of the host with guests of their own
 pub(crate) fn build_guest(manifest_dir: &Path, target_dir: &Path, package: &str) -> Result<PathBuf> {
-    let core = compile(manifest_dir, target_dir, package, manifest_dir.join("Cargo.lock").exists())?;
+    let core = compile(manifest_dir, target_dir, &Guest { package, ..FUNCTION }, manifest_dir.join("Cargo.lock").exists())?;
     let component = target_dir.join(format!("{}.component.wasm", package.replace('-', "_")));
     encode(&core, &component)?;
     Ok(component)
 }
 
 /// Runs cargo and returns the core module's path.
-fn compile(manifest_dir: &Path, target_dir: &Path, package: &str, locked: bool) -> Result<PathBuf> {
+fn compile(manifest_dir: &Path, target_dir: &Path, guest: &Guest<'_>, locked: bool) -> Result<PathBuf> {
+    let Guest { package, profile, flags, environment } = guest;
     // cargo runs in the crate's folder, where a path relative to this one's would mean another.
     let target_dir = std::path::absolute(target_dir)?;
     let toolchain = Toolchain::get(&WASM_LIBRARY)?;
-    let mut cargo = toolchain.cargo(&WASM_LIBRARY, "")?;
+    let mut cargo = toolchain.cargo(&WASM_LIBRARY, flags)?;
     cargo
         .current_dir(manifest_dir)
-        .args(["build", "--lib", "--profile", "component", "--target", WASM_LIBRARY.triple, "--package", package])
+        .envs(environment.iter().copied())
+        .args(["build", "--lib", "--profile", profile, "--target", WASM_LIBRARY.triple, "--package", package])
         .args(toolchain.library("std,panic_abort"))
         .arg("--target-dir")
         .arg(&target_dir);
@@ -53,16 +72,14 @@ fn compile(manifest_dir: &Path, target_dir: &Path, package: &str, locked: bool) 
     }
     let status = cargo.status().with_context(|| format!("cannot run {}", cargo.get_program().display()))?;
     ensure!(status.success(), "building {package} for {} failed ({status}); cargo's messages are above", WASM_LIBRARY.triple);
-    let module = target_dir.join(WASM_LIBRARY.triple).join("component").join(format!("{}.wasm", package.replace('-', "_")));
+    let module = target_dir.join(WASM_LIBRARY.triple).join(profile).join(format!("{}.wasm", package.replace('-', "_")));
     ensure!(module.is_file(), "cargo made no {}: is {package} a library with crate-type = [\"cdylib\"]?", module.display());
     Ok(module)
 }
 
 /// Wraps the module `core` as `component`, unless that is newer than both the module and this program, which holds the adapter.
 fn encode(core: &Path, component: &Path) -> Result<()> {
-    let made = modified(component);
-    let sources = [modified(core), env::current_exe().ok().and_then(|program| modified(&program))];
-    if made.is_some() && sources.iter().flatten().all(|source| Some(*source) < made) {
+    if is_newer(component, &[core]) {
         return Ok(());
     }
     let module = fs::read(core).with_context(|| format!("cannot read {}", core.display()))?;
@@ -72,6 +89,18 @@ fn encode(core: &Path, component: &Path) -> Result<()> {
         .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER))
         .and_then(|mut encoder| encoder.encode())
         .with_context(|| format!("cannot make a component of {}", core.display()))?;
+    write(component, &bytes)
+}
+
+/// Whether `component` is newer than what it is made of, and than this program, which holds an adapter and ways to put components together.
+pub(crate) fn is_newer(component: &Path, sources: &[&Path]) -> bool {
+    let made = modified(component);
+    let program = env::current_exe().ok().and_then(|program| modified(&program));
+    let mut sources = sources.iter().map(|source| modified(source)).chain([program]).flatten();
+    made.is_some() && sources.all(|source| Some(source) < made)
+}
+
+pub(crate) fn write(component: &Path, bytes: &[u8]) -> Result<()> {
     // A host that starts meanwhile reads the old component or the new one, never a half.
     let partial = component.with_extension(format!("{}.partial", std::process::id()));
     fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;

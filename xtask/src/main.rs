@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod component;
+mod compose;
 mod examples;
 mod fuzz;
 mod neighbours;
@@ -49,12 +50,21 @@ enum Task {
     ///
     /// Installs cargo-fuzz below target/tools. What was found so far is kept in target/fuzz/corpus; a crash is written to fuzz/artifacts.
     Fuzz(fuzz::Args),
-    /// Runs the kernels' tests as 64-bit ARM (under qemu) and as WebAssembly (under wasmtime), after installing what compiles and runs them.
+    /// Runs the kernels' tests as 64-bit ARM (under qemu) and as WebAssembly (under wasmtime), and the service as one component under `wasmtime serve`, after installing what
+    /// compiles and runs them.
     Portable,
     /// Runs the kernels' tests under AddressSanitizer.
     Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
-    Component,
+    Component {
+        /// The engine as well, which exports wasi:nn (target/hearth_nn.component.wasm), and all in one component that needs no wasi:nn of its host:
+        /// target/hearth_portable.component.wasm.
+        #[arg(long)]
+        portable: bool,
+        /// Put a model's GGUF into the component, for one that is served without a mounted folder.
+        #[arg(long, value_name = "NAME=PATH", requires = "portable")]
+        embed: Vec<String>,
+    },
     /// Makes the trigger plugin's tarball and manifest for `spin plugins install --file`: target/package.
     Plugin(plugin::Args),
     /// Builds the guests of examples/ as components: target/examples.
@@ -81,7 +91,16 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
-        Task::Component => page::build(&root).and_then(|_| component::build(&root)).map(|path| println!("{}", path.display())),
+        Task::Component { portable, embed } => {
+            page::build(&root)?;
+            if portable {
+                let compose::Portable { nn, whole } = compose::build(&root, &embed)?;
+                println!("{}\n{}", nn.display(), whole.display());
+            } else {
+                println!("{}", component::build(&root)?.display());
+            }
+            Ok(())
+        }
         Task::Plugin(args) => plugin::run(&root, &args),
         Task::Examples => examples::build(&root).map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Task::Package(args) => package::run(&root, &args),

@@ -1,19 +1,54 @@
-//! `cargo xtask portable`: the kernels' tests on processors that this machine is not: 64-bit ARM under qemu, WebAssembly under wasmtime.
+//! `cargo xtask portable`: the kernels' tests on processors that this machine is not (64-bit ARM under qemu, WebAssembly under wasmtime), and the service as one component
+//! under `wasmtime serve`.
 //!
-//! Each test compares every kernel of a target with the plain one, to the bit.
+//! Each test of the kernels compares every one of a target with the plain one, to the bit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::{
-    command, system, test,
+    command::{self, cargo, works},
+    compose, page, system, test,
     toolchain::{AARCH64, Target, Toolchain, WASM_PROGRAM},
 };
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     aarch64(root)?;
-    wasm(root)
+    wasm(root)?;
+    service(root)
+}
+
+/// The host that the component is tested on.
+const WASMTIME: (&str, &str) = ("wasmtime-cli", "48.0.8");
+/// What serving takes; without those of its other commands it is built in half the time.
+const WASMTIME_FEATURES: &str = "run,serve,compile,parallel-compilation,cache,component-model-async,pooling-allocator";
+
+/// The table of cases on the portable component, and on the native shape beside it.
+fn service(root: &Path) -> anyhow::Result<()> {
+    page::build(root)?;
+    let component = compose::build(root, &[])?.whole;
+    let host = wasmtime(root)?;
+    let data = root.join("target/test-data");
+    command::run(cargo(root).args(["test", "--workspace", "--locked", "--no-run", "--test", "shapes"]))?;
+    test::models(root, &data)?;
+    let mut tests = cargo(root);
+    tests.args(["test", "--workspace", "--locked", "--test", "shapes", "--", "portable"]);
+    tests.env("HEARTH_TEST_DATA", &data).env("HEARTH_MODELS", data.join("models"));
+    command::run(tests.env("HEARTH_TEST_WASMTIME", host).env("HEARTH_TEST_PORTABLE", component))
+}
+
+/// Installs wasmtime's command line below target/tools, unless it is there.
+fn wasmtime(root: &Path) -> anyhow::Result<PathBuf> {
+    let tools = root.join("target/tools");
+    let (package, version) = WASMTIME;
+    let program = tools.join("bin/wasmtime");
+    if !works(&program.to_string_lossy(), &["--version"]) {
+        let mut install = cargo(root);
+        install.args(["install", "--quiet", "--locked", "--version", version, "--no-default-features", "--features", WASMTIME_FEATURES]);
+        command::run(install.arg("--root").arg(&tools).arg(package))?;
+    }
+    Ok(program)
 }
 
 fn aarch64(root: &Path) -> Result<()> {

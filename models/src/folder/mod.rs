@@ -17,6 +17,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -182,7 +183,7 @@ impl Folder {
 }
 
 impl MakeTensor for Folder {
-    fn make(&self, start: usize) -> Cow<'_, [u8]> {
+    fn make(&self, Range { start, .. }: Range<usize>) -> Cow<'_, [u8]> {
         let name = self.names.get(&start).expect("a range of this folder's view begins there");
         self.tensors[name].bytes(&self.weights)
     }

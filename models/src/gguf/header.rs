@@ -28,7 +28,8 @@ struct Stated<'a> {
     bytes: usize,
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Gguf<'_>, GgufError> {
+/// Parses the header at the beginning of `bytes`, which may end anywhere behind it, of a file of `size` bytes.
+pub(super) fn parse(bytes: &[u8], size: usize) -> Result<Gguf<'_>, GgufError> {
     let mut cursor = Cursor::new(bytes);
     let magic = cursor.take(4, "the magic")?;
     if magic != MAGIC {
@@ -71,7 +72,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Gguf<'_>, GgufError> {
     // The position is below 2^63 and the alignment at most 2^31: no overflow.
     let data = (cursor.position() as u64).next_multiple_of(alignment);
     for tensor in stated {
-        place(&mut gguf, tensor, data, alignment)?;
+        place(&mut gguf, tensor, data, alignment, size)?;
     }
     refuse_overlaps(&gguf.tensors)?;
     Ok(gguf)
@@ -109,13 +110,12 @@ fn tensor<'a>(cursor: &mut Cursor<'a>) -> Result<Stated<'a>, GgufError> {
 }
 
 /// Checks that the tensor's bytes are in the file, and takes it over.
-fn place<'a>(gguf: &mut Gguf<'a>, tensor: Stated<'a>, data: u64, alignment: u64) -> Result<(), GgufError> {
+fn place<'a>(gguf: &mut Gguf<'a>, tensor: Stated<'a>, data: u64, alignment: u64, size: usize) -> Result<(), GgufError> {
     let Stated { name, dimensions, ty, offset, bytes } = tensor;
     let wrong = |problem: String| GgufError::Tensor { name: name.into(), problem };
     if !offset.is_multiple_of(alignment) {
         return Err(wrong(format!("its offset {offset} is not a multiple of the alignment {alignment}")));
     }
-    let size = gguf.bytes.len();
     let range = data.checked_add(offset).and_then(|start| {
         let start = usize::try_from(start).ok()?;
         let end = start.checked_add(bytes)?;

@@ -7,11 +7,16 @@ use std::{
     path::Path,
 };
 
+#[cfg(not(target_family = "wasm"))]
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 
-use super::GgufError;
+use super::{Gguf, GgufError};
+
+/// WebAssembly has no maps: there a file is read as a whole.
+#[cfg(target_family = "wasm")]
+type Mmap = Vec<u8>;
 
 /// A read-only map of a whole file: its pages are the kernel's cache, shared by every process that maps it.
 #[derive(Debug)]
@@ -31,12 +36,23 @@ impl MappedFile {
         if !metadata.is_file() {
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
+        #[cfg(target_family = "wasm")]
+        let map = std::fs::read(path).map_err(failed)?;
         // SAFETY: the map is private and read-only, and only plain bytes are read from it, for which every value is valid. Another process that writes to the file
         // while it is mapped could change bytes under a borrow or, by truncating it, kill this process with SIGBUS: model files are written under a temporary name
         // and renamed when they are whole, and the map lives only while a model is loaded.
+        #[cfg(not(target_family = "wasm"))]
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         Ok(Self { map })
+    }
+
+    /// Parses the header. What was read of its tensors can then be let go again.
+    ///
+    /// # Errors
+    /// As [`Gguf::parse`].
+    pub fn gguf(&self) -> Result<Gguf<'_>, GgufError> {
+        Ok(Gguf { map: Some(self), ..Gguf::parse(self)? })
     }
 
     /// Lets the pages of these bytes go from this process's memory. They stay in the kernel's cache, from where reading them brings them back.
@@ -84,5 +100,6 @@ pub(crate) fn read_hint(path: &Path, error: &io::Error) -> String {
             }
         }
     }
+    let _ = path;
     "; give this user the right to read it".into()
 }

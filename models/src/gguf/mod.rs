@@ -6,15 +6,17 @@
 mod cursor;
 mod header;
 mod map;
+mod read;
 mod value;
 mod writer;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use hearth_kernels::WeightType;
 
 pub use map::MappedFile;
 pub(crate) use map::read_hint;
+pub use read::ReadFile;
 pub use value::{Array, ElementType, Value};
 pub(crate) use writer::Metadata;
 
@@ -70,7 +72,7 @@ pub struct Gguf<'a> {
     pub metadata: BTreeMap<&'a str, Value<'a>>,
     /// Tensors by name.
     pub tensors: BTreeMap<&'a str, TensorInfo>,
-    /// The whole file.
+    /// The whole file, or what of it was read at once.
     pub bytes: &'a [u8],
     /// What makes the tensors that do not lie in `bytes`.
     pub(crate) maker: Option<&'a dyn MakeTensor>,
@@ -80,8 +82,8 @@ pub struct Gguf<'a> {
 
 /// Tensors that lie in no file as GGUF has them, and are made when they are asked for.
 pub(crate) trait MakeTensor: std::fmt::Debug + Send + Sync {
-    /// The bytes of the tensor whose range begins at `start`.
-    fn make(&self, start: usize) -> Cow<'_, [u8]>;
+    /// The bytes of the tensor with this range.
+    fn make(&self, range: Range<usize>) -> Cow<'_, [u8]>;
 }
 
 impl<'a> Gguf<'a> {
@@ -90,15 +92,7 @@ impl<'a> Gguf<'a> {
     /// # Errors
     /// [`GgufError::Malformed`], and [`GgufError::Tensor`] for a tensor whose type is unknown or whose bytes are not in the file.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, GgufError> {
-        header::parse(bytes)
-    }
-
-    /// Parses the header of a mapped file. What was read of its tensors can then be let go again.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
-    pub fn mapped(file: &'a MappedFile) -> Result<Self, GgufError> {
-        Ok(Self { map: Some(file), ..Self::parse(file)? })
+        header::parse(bytes, bytes.len())
     }
 
     /// Says that a tensor has been read: a model being loaded should not be in memory twice, as the file has it and as the device does.
@@ -111,7 +105,7 @@ impl<'a> Gguf<'a> {
     /// The bytes of a tensor of this file.
     pub fn tensor_bytes(&self, tensor: &TensorInfo) -> Cow<'a, [u8]> {
         match self.maker {
-            Some(maker) => maker.make(tensor.range.start),
+            Some(maker) => maker.make(tensor.range.clone()),
             None => Cow::Borrowed(&self.bytes[tensor.range.clone()]),
         }
     }

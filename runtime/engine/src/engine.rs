@@ -1,4 +1,4 @@
-//! The engine's handle: models by name, and the thread that serves them.
+//! The engine's handle: models by name, and what serves them.
 
 use std::{
     path::PathBuf,
@@ -18,9 +18,11 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     Error, ErrorKind, Graph,
     device::{self, Chosen},
+    driven::Desk,
     graphs::{Graphs, Load, LoadState, Wanted},
+    helpers::Helpers,
     measures, memory,
-    worker::{self, Command, GraphId},
+    worker::{Command, GraphId, Worker},
 };
 
 /// Which device to compute on.
@@ -145,12 +147,23 @@ pub struct Stats {
 #[derive(Debug, Clone)]
 pub struct Engine(Arc<Shared>);
 
-/// What handles and loader threads share.
+/// Who has the worker.
+#[derive(Debug)]
+pub(crate) enum Handler {
+    /// A thread.
+    Thread,
+    /// Whoever waits for the engine.
+    Callers(Desk),
+}
+
+/// What handles and loaders share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: EngineOptions,
     pub(crate) device: Chosen,
     pub(crate) commands: Sender<Command>,
+    pub(crate) helpers: Helpers,
+    handler: Handler,
     /// Held while a model is loaded.
     pub(crate) loading: Mutex<()>,
     graphs: Mutex<Graphs>,
@@ -161,6 +174,19 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn graphs(&self) -> MutexGuard<'_, Graphs> {
         self.graphs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when all commands so far have been taken, or there is nobody to take them.
+    pub(crate) fn settle(&self) {
+        match &self.handler {
+            Handler::Callers(desk) => desk.settle(),
+            Handler::Thread => {
+                let (done, settled) = mpsc::channel();
+                if self.commands.send(Command::Settle(done)).is_ok() {
+                    let _ = settled.recv();
+                }
+            }
+        }
     }
 
     pub(crate) fn next_graph(&self) -> GraphId {
@@ -174,21 +200,40 @@ impl Engine {
     /// # Errors
     /// When a GPU was demanded and none was found: what was probed.
     pub fn start(options: EngineOptions) -> Result<Self, Error> {
+        let rest = options.unload_after;
+        let helpers = Helpers::Threads;
+        let engine = Self::with(options, helpers.clone(), |worker| {
+            helpers.start("hearth-engine", None, move || worker.run())?;
+            Ok(Handler::Thread)
+        })?;
+        if !rest.is_zero() {
+            let shared = Arc::downgrade(&engine.0);
+            helpers.start("hearth-unload", None, move || unload_rested(&shared, rest))?;
+        }
+        Ok(engine)
+    }
+
+    /// Probes the device and gives the worker to `handle`.
+    pub(crate) fn with(
+        options: EngineOptions,
+        helpers: Helpers,
+        handle: impl FnOnce(Worker) -> Result<Handler, Error>,
+    ) -> Result<Self, Error> {
         measures::describe();
         let device = device::choose(options.device, options.threads)?;
         let (commands, received) = mpsc::channel();
         let stats = Arc::new(Mutex::new(Stats::default()));
-        let published = stats.clone();
-        let rest = options.unload_after;
-        spawn("hearth-engine", move || worker::run(&received, &published))?;
-        let shared =
-            Shared { options, device, commands, loading: Mutex::new(()), graphs: Mutex::default(), stats, graph_ids: AtomicU64::new(0) };
-        let shared = Arc::new(shared);
-        if !rest.is_zero() {
-            let engine = Arc::downgrade(&shared);
-            spawn("hearth-unload", move || unload_rested(&engine, rest))?;
+        let handler = handle(Worker::new(received, stats.clone()))?;
+        let (loading, graphs, graph_ids) = (Mutex::new(()), Mutex::default(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Shared { options, device, commands, helpers, handler, loading, graphs, stats, graph_ids })))
+    }
+
+    /// In an engine without threads, does a job or a step. False when there was nothing to do.
+    pub(crate) fn turn(&self) -> bool {
+        match &self.0.handler {
+            Handler::Thread => false,
+            Handler::Callers(desk) => desk.turn(),
         }
-        Ok(Self(shared))
     }
 
     /// What it computes on and why, for people: "CPU (AVX512-VNNI, 2 threads): no GPU found".
@@ -218,13 +263,13 @@ impl Engine {
         self.0.graphs().add(name, Some(ModelFile { path, sha256 }), false, LoadState::Absent);
     }
 
-    /// Loads beside the engine's thread.
+    /// Loads beside the engine's steps.
     fn load_file(&self, load: Load) {
         let shared = self.0.clone();
         let slot = Arc::new(Mutex::new(Some(load)));
         let loader = slot.clone();
         let take = |slot: &Mutex<Option<Load>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let spawned = spawn("hearth-load", move || {
+        let spawned = self.0.helpers.start("hearth-load", None, move || {
             let Some(load) = take(&loader) else { return };
             let begun = Instant::now();
             let loaded = shared.load_making_room(&load.file, &load.name);
@@ -249,6 +294,14 @@ impl Engine {
         let graph = self.0.serve(name, model, draft, None)?;
         self.0.graphs().add(name, None, true, LoadState::Ready(graph.clone()));
         Ok(graph)
+    }
+
+    /// Loads a GGUF that is in memory as a whole and serves it as `name`.
+    ///
+    /// # Errors
+    /// `load_failed`, `out_of_memory`.
+    pub fn add_bytes(&self, name: &str, bytes: &[u8]) -> Result<Graph, Error> {
+        self.add_loaded(name, self.0.model(bytes)?, None)
     }
 
     /// Waits until `name` is loaded or has failed; begins it where it is loaded on demand.
@@ -311,7 +364,7 @@ impl Engine {
         }
         let (done, loaded) = oneshot::channel();
         let shared = self.0.clone();
-        spawn("hearth-load", move || {
+        self.0.helpers.start("hearth-load", None, move || {
             // Whoever asked may be gone: then the graph is dropped and unloaded again.
             let _ = done.send(shared.load_bytes(&bytes));
         })?;
@@ -343,9 +396,4 @@ fn unload_rested(shared: &Weak<Shared>, rest: Duration) {
         let Some(shared) = shared.upgrade() else { return };
         shared.graphs().unload_rested(rest);
     }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    let spawned = thread::Builder::new().name(name.into()).spawn(body);
-    spawned.map(drop).map_err(|error| Error::internal(format!("no thread could be started: {error}")))
 }

@@ -1,5 +1,5 @@
 //! wasi-nn's nouns in plain Rust: a [`Graph`] is a model, a [`Context`] is one sequence with its KV cache (or the way to embeddings), and both stand in front of one
-//! thread that owns the device and serves every sequence by continuous batching.
+//! thread that owns the device and serves every sequence by continuous batching. A [`DrivenEngine`] does without the thread, as WebAssembly must.
 //!
 //! Used by `hearth-host` (which shows it to wasm guests as `wasi:nn`) and by the native binary (which hands it to the handler directly). Knows no HTTP, no OpenAI
 //! JSON and no wasmtime. The contract is `docs/wasi-nn.md`.
@@ -12,6 +12,7 @@ mod context;
 mod delivery;
 mod device;
 mod draft;
+mod driven;
 mod embedder;
 mod embedding;
 mod engine;
@@ -20,6 +21,7 @@ mod generation;
 mod grammar;
 mod graph;
 mod graphs;
+mod helpers;
 mod loader;
 mod logprobs;
 mod lookup;
@@ -40,6 +42,7 @@ mod tensor;
 mod worker;
 
 pub use context::Context;
+pub use driven::DrivenEngine;
 pub use engine::{DeviceChoice, Engine, EngineOptions, ModelFile, Stats};
 pub use error::{Error, ErrorCode, ErrorKind};
 pub use graph::Graph;

@@ -1,10 +1,10 @@
-//! Loading a model beside the engine's thread, so that others keep being served: memory checked, weights repacked, KV cache allocated, then handed over.
+//! Loading a model beside the engine's steps, so that others keep being served: memory checked, weights repacked, KV cache allocated, then handed over.
 
 use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{PoisonError, atomic::AtomicU64, mpsc},
+    sync::{PoisonError, atomic::AtomicU64},
 };
 
 use burn::tensor::Device;
@@ -56,10 +56,8 @@ impl Shared {
     /// Unloads a model that nobody uses, if there is one, and waits until its memory is free.
     fn unload_one(&self, sake: &str) -> bool {
         let unloaded = self.graphs().unload_one(sake);
-        let (done, settled) = mpsc::channel();
-        if unloaded && self.commands.send(Command::Settle(done)).is_ok() {
-            // Without an engine there is nothing to wait for.
-            let _ = settled.recv();
+        if unloaded {
+            self.settle();
         }
         unloaded
     }
@@ -92,13 +90,17 @@ impl Shared {
             if let Some(graph) = self.graphs().by_hash(&hash) {
                 return Ok(graph);
             }
-            self.check_weights(bytes.len() as u64)?;
-            let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
-            let model = Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))?;
-            let graph = self.serve(BY_BYTES, model, None, Some(hex(&hash)))?;
+            let graph = self.serve(BY_BYTES, self.model(bytes)?, None, Some(hex(&hash)))?;
             self.graphs().share(hash, &graph);
             Ok(graph)
         })
+    }
+
+    /// The model that a GGUF's bytes are.
+    pub(crate) fn model(&self, bytes: &[u8]) -> Result<Model, Error> {
+        self.check_weights(bytes.len() as u64)?;
+        let gguf = Gguf::parse(bytes).map_err(|error| failed(error.to_string()))?;
+        Model::from_gguf(&gguf, self.options.context, &self.device.device).map_err(|error| failed(error.to_string()))
     }
 
     /// Hands a loaded model to the engine's thread, with the one that guesses for it, if it is one that generates.
@@ -190,7 +192,7 @@ impl Shared {
     fn graph(&self, id: GraphId, about: About, purpose: Purpose, vocabulary: usize) -> Graph {
         let About { tokenizer, context_length, facts, sha256 } = about;
         let (commands, sequences) = (self.commands.clone(), AtomicU64::new(0));
-        let grammars = Compiler::new(tokenizer.clone());
+        let grammars = Compiler::new(tokenizer.clone(), self.helpers.clone());
         Graph(GraphShared { id, commands, tokenizer, grammars, purpose, facts, sha256, context_length, vocabulary, sequences }.into())
     }
 

@@ -1,4 +1,5 @@
-//! The engine's thread: it owns the loaded models, takes commands between steps, and sleeps when no sequence wants rows.
+//! What owns the loaded models: it takes commands between steps. A thread runs it, which sleeps when no sequence wants rows; or, where there are no threads, whoever waits
+//! for an answer ([`crate::driven`]).
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,7 @@ use crate::{
 /// The number of a loaded model.
 pub(crate) type GraphId = u64;
 
-/// What handles tell the thread. A graph or sequence that is gone already is no error: it may have ended on its own.
+/// What handles tell the worker. A graph or sequence that is gone already is no error: it may have ended on its own.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A model was loaded.
@@ -44,30 +45,22 @@ pub(crate) enum Command {
     Settle(std::sync::mpsc::Sender<()>),
 }
 
-/// Runs until the last handle is gone.
-pub(crate) fn run(commands: &Receiver<Command>, published: &Arc<Mutex<Stats>>) {
-    let mut worker = Worker { models: BTreeMap::new(), embedders: BTreeMap::new(), counted: Stats::default() };
-    loop {
-        loop {
-            match commands.try_recv() {
-                Ok(command) => worker.guarded(|worker| worker.take(command)),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
-            }
-        }
-        let mut worked = false;
-        worker.guarded(|worker| worked = worker.step());
-        *published.lock().unwrap_or_else(PoisonError::into_inner) = worker.stats();
-        if !worked {
-            match commands.recv() {
-                Ok(command) => worker.guarded(|worker| worker.take(command)),
-                Err(_) => return,
-            }
-        }
-    }
+/// What a turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Something was computed.
+    Worked,
+    /// There was nothing to compute.
+    Idle,
+    /// The last handle is gone.
+    Gone,
 }
 
-struct Worker {
+#[derive(Debug)]
+pub(crate) struct Worker {
+    commands: Receiver<Command>,
+    /// Where its counters are read.
+    published: Arc<Mutex<Stats>>,
     models: BTreeMap<GraphId, Served>,
     embedders: BTreeMap<GraphId, Embedder>,
     /// The counters since the start; those of now stay 0.
@@ -75,10 +68,60 @@ struct Worker {
 }
 
 impl Worker {
+    pub(crate) fn new(commands: Receiver<Command>, published: Arc<Mutex<Stats>>) -> Self {
+        Self { commands, published, models: BTreeMap::new(), embedders: BTreeMap::new(), counted: Stats::default() }
+    }
+
+    /// Takes turns until the last handle is gone, and sleeps where there is nothing to do.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.turn() {
+                Turn::Worked => {}
+                Turn::Idle => match self.commands.recv() {
+                    Ok(command) => self.guarded(|worker| worker.take(command)),
+                    Err(_) => return,
+                },
+                Turn::Gone => return,
+            }
+        }
+    }
+
+    /// Takes the commands that there are and computes a step.
+    pub(crate) fn turn(&mut self) -> Turn {
+        if !self.take_all() {
+            return Turn::Gone;
+        }
+        let mut worked = false;
+        self.guarded(|worker| worked = worker.step());
+        self.publish();
+        if worked { Turn::Worked } else { Turn::Idle }
+    }
+
+    /// Takes the commands that there are, and computes nothing.
+    pub(crate) fn settle(&mut self) {
+        self.take_all();
+        self.publish();
+    }
+
+    fn publish(&self) {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.stats();
+    }
+
+    /// Takes the commands that there are. False when the last handle is gone.
+    fn take_all(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.guarded(|worker| worker.take(command)),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
     /// Does something of which a bug must not end the thread.
     fn guarded(&mut self, act: impl FnOnce(&mut Self)) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(self))) {
-            tracing::error!(reason = panic_message(panic.as_ref()), "the engine's thread went on after a panic");
+            tracing::error!(reason = panic_message(panic.as_ref()), "the engine went on after a panic");
         }
     }
 

@@ -4,14 +4,13 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, OnceLock},
-    thread,
 };
 
 use hearth_models::tokenizer::Tokenizer;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{Constraint, Vocabulary};
-use crate::Error;
+use crate::{Error, helpers::Helpers};
 
 /// Grammars that are compiled at the same time; further ones wait.
 const TOGETHER: usize = 2;
@@ -25,6 +24,7 @@ pub(crate) struct Compiler {
     /// Made for the first grammar.
     vocabulary: Arc<OnceLock<Result<Vocabulary, Error>>>,
     permits: Arc<Semaphore>,
+    helpers: Helpers,
 }
 
 impl fmt::Debug for Compiler {
@@ -53,25 +53,23 @@ impl Compiled {
 }
 
 impl Compiler {
-    pub(crate) fn new(tokenizer: Tokenizer) -> Self {
-        Self { tokenizer, vocabulary: Arc::default(), permits: Arc::new(Semaphore::new(TOGETHER)) }
+    pub(crate) fn new(tokenizer: Tokenizer, helpers: Helpers) -> Self {
+        Self { tokenizer, vocabulary: Arc::default(), permits: Arc::new(Semaphore::new(TOGETHER)), helpers }
     }
 
-    /// What `make` makes of the model's vocabulary, on a thread of its own.
+    /// What `make` makes of the model's vocabulary, beside the engine's steps.
     pub(crate) fn compile(&self, make: impl FnOnce(&Vocabulary) -> Result<Constraint, Error> + Send + 'static) -> Compiled {
-        let Self { tokenizer, vocabulary, permits } = self.clone();
+        let Self { tokenizer, vocabulary, permits, helpers } = self.clone();
         Compiled(Box::pin(async move {
             let permit = permits.acquire_owned().await.map_err(|_| Error::shutting_down())?;
             let (done, made) = oneshot::channel();
-            let thread = thread::Builder::new().name("hearth-grammar".into()).stack_size(STACK_BYTES);
-            let spawned = thread.spawn(move || {
+            helpers.start("hearth-grammar", Some(STACK_BYTES), move || {
                 let vocabulary = vocabulary.get_or_init(|| Vocabulary::new(&tokenizer));
                 let constraint = vocabulary.as_ref().map_err(Clone::clone).and_then(make);
                 drop(permit);
                 // Whoever asked may be gone.
                 let _ = done.send(constraint);
-            });
-            spawned.map_err(|error| Error::internal(format!("no thread could be started to compile a grammar: {error}")))?;
+            })?;
             made.await.unwrap_or_else(|_| Err(Error::internal("compiling the grammar panicked")))
         }))
     }

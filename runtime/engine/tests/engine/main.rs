@@ -2,6 +2,7 @@
 
 mod client;
 mod demand;
+mod driven;
 mod embeddings;
 mod encoder;
 mod generate;

@@ -1,0 +1,16 @@
+//! Spin's variables from the environment: `models` is `SPIN_VARIABLE_MODELS`.
+
+use crate::{
+    StandIn,
+    bindings::exports::spin::variables::variables::{Error, Guest},
+};
+
+impl Guest for StandIn {
+    async fn get(name: String) -> Result<String, Error> {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+            return Err(Error::InvalidName(name));
+        }
+        let variable = format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase());
+        std::env::var(&variable).map_err(|_| Error::Undefined(format!("{name}: set {variable} in the environment")))
+    }
+}
