@@ -1,6 +1,7 @@
 //! A server process of one shape, started as a user starts it and ended with the test.
 
 use std::{
+    fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -32,6 +33,8 @@ pub struct Surroundings {
     pub environment: Vec<(String, String)>,
     /// Where it keeps what outlives it; without one a folder of its own.
     pub state: Option<PathBuf>,
+    /// A file for all that it prints; without one that is shown, as far as it is about errors.
+    pub output: Option<PathBuf>,
 }
 
 /// A running server.
@@ -68,6 +71,24 @@ impl Server {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Asks the server to end (SIGTERM) and waits until it has, after the answers under way.
+    ///
+    /// # Panics
+    /// When it has not within a minute, or ends otherwise than well.
+    pub fn end(&mut self) {
+        let asked = Command::new("kill").arg(self.pid().to_string()).status();
+        assert!(asked.is_ok_and(|status| status.success()), "kill");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{:?} does not end", self.command);
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(status.success(), "{:?} ends with {status}", self.command);
     }
 
     /// Starts the server as it was started before, without waiting.
@@ -126,7 +147,12 @@ impl Server {
         if !flags.contains(&"--device") {
             command.args(["--device", "cpu"]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the server starts");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some(path) = &surroundings.output {
+            let file = File::options().create(true).append(true).open(path).expect("a file for what it prints");
+            command.stderr(file.try_clone().expect("the same file")).stdout(file);
+        }
+        let child = command.spawn().expect("the server starts");
         Self { command, child, address }
     }
 
