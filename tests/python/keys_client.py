@@ -15,14 +15,18 @@ def keys(*words):
     return json.loads(subprocess.run([hearth, "keys", "--json", *words], check=True, capture_output=True, text=True).stdout)
 
 
-def client(token="", **headers):
-    # The client has to have a key; a header of one's own takes its place, or leaves it out.
-    headers = {"Authorization": headers["authorization"]} if "authorization" in headers else {}
-    return openai.OpenAI(base_url=f"{url}/v1", api_key=token or "none", default_headers=headers, max_retries=0)
+def client(token="none", authorization=None):
+    # The client has to have a key; a header of one's own takes its place.
+    headers = {"Authorization": authorization} if authorization else {}
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=token, default_headers=headers, max_retries=0)
 
 
 def chat(client):
     return client.chat.completions.create(**ASKED).choices[0].message.content
+
+
+def chat_without_a_key(client):
+    client.chat.completions.create(extra_headers={"Authorization": openai.Omit()}, **ASKED)
 
 
 def refused(kind, client, code, ask=chat):
@@ -45,7 +49,7 @@ streamed = client(good["token"]).chat.completions.create(stream=True, **ASKED)
 assert said == "".join(choice.delta.content or "" for chunk in streamed for choice in chunk.choices)
 
 unauthorized = openai.AuthenticationError
-error = refused(unauthorized, client(authorization=openai.Omit()), "missing_api_key")
+error = refused(unauthorized, client(), "missing_api_key", chat_without_a_key)
 assert error.status_code == 401 and error.response.headers["www-authenticate"].startswith("Bearer"), error.response.headers
 wrong = good["token"][:-1] + ("1" if good["token"].endswith("0") else "0")
 for other in (client("sk-wrong"), client(wrong), client(authorization=basic({**good, "secret": wrong[-64:]}))):

@@ -118,13 +118,7 @@ pub fn stream(address: SocketAddr, path: &str, body: &Value) -> io::Result<Sse> 
     Ok(Sse { status, reader, text: String::new() })
 }
 
-fn send(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Option<&[u8]>,
-) -> io::Result<BufReader<TcpStream>> {
+fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> io::Result<BufReader<TcpStream>> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(Duration::from_secs(300)))?;

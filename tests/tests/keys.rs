@@ -25,7 +25,11 @@ fn clients_and_the_page_are_let_in_and_refused_alike() {
         // Each client makes its keys itself, with the program that its first argument names.
         let client = |mut program: Command, before: &[&std::path::Path]| {
             program.args(before).arg(binary("hearth")).arg(format!("http://{}", server.address));
-            program.env("HEARTH_STATE_DIR", &state).env("HOME", scratch.path()).env_remove("XDG_CONFIG_HOME").env("PYTHONDONTWRITEBYTECODE", "1");
+            program
+                .env("HEARTH_STATE_DIR", &state)
+                .env("HOME", scratch.path())
+                .env_remove("XDG_CONFIG_HOME")
+                .env("PYTHONDONTWRITEBYTECODE", "1");
             succeed(shape, &mut program);
         };
         client(Command::new(&python), &[&tests.join("python/keys_client.py")]);

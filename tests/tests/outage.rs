@@ -81,7 +81,11 @@ fn away(load: &Load, limited: &Key, unseen: &Key) {
     assert!(!refused.json().to_string().contains("a-password-of-redis"), "{shape:?}: {}", refused.json());
     let stored = json!({"input": "Hello", "max_output_tokens": 2}).to_string();
     let refused = load.ask(&load.key, "POST", "/v1/responses", Some(&stored));
-    assert_eq!((refused.status, &refused.json()["error"]["code"]), (503, &json!("store_failed")), "{shape:?}: a response that is to be kept");
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (503, &json!("store_failed")),
+        "{shape:?}: a response that is to be kept"
+    );
     let fleeting = json!({"input": "Hello", "max_output_tokens": 2, "store": false}).to_string();
     assert_eq!(load.ask(&load.key, "POST", "/v1/responses", Some(&fleeting)).status, 200, "{shape:?}: a response that is not");
     assert_eq!(load.ask(&load.key, "GET", "/health", None).status, 200, "{shape:?}");

@@ -21,9 +21,39 @@ use serde_json::{Value, json};
 
 /// Where a client says something, each time another text.
 const TEXTS: [&str; 33] = [
-    "system", "chat", "user", "stream", "stop", "left", "tool", "argument", "result", "schema", "response", "instructions", "metadata",
-    "conversation", "item", "deleted", "completion", "anthropic", "ollama", "tokens", "embedding", "cookie", "agent", "referer", "query",
-    "unheard", "broken", "wrong", "long", "pattern", "large", "junk", "socket",
+    "system",
+    "chat",
+    "user",
+    "stream",
+    "stop",
+    "left",
+    "tool",
+    "argument",
+    "result",
+    "schema",
+    "response",
+    "instructions",
+    "metadata",
+    "conversation",
+    "item",
+    "deleted",
+    "completion",
+    "anthropic",
+    "ollama",
+    "tokens",
+    "embedding",
+    "cookie",
+    "agent",
+    "referer",
+    "query",
+    "unheard",
+    "broken",
+    "wrong",
+    "long",
+    "pattern",
+    "large",
+    "junk",
+    "socket",
 ];
 /// As much as each part can say; all else says what it says to people who look for faults.
 const LEVEL: &str = "debug,hearth_server=trace,hearth_host=trace,hearth_function=trace,hearth_engine=trace,hearth_store=trace,hyper=trace,h2=trace,\
@@ -114,7 +144,9 @@ impl Place {
             let (key, master) = (file("static.key", "static"), file("master.key", "master key"));
             flags.extend(match self.shape {
                 Shape::Native => ["--api-key-file".to_owned(), key, "--master-key-file".to_owned(), master],
-                Shape::Wasm => ["--variable".to_owned(), format!("api_key=@{key}"), "--variable".to_owned(), format!("master_key=@{master}")],
+                Shape::Wasm => {
+                    ["--variable".to_owned(), format!("api_key=@{key}"), "--variable".to_owned(), format!("master_key=@{master}")]
+                }
             });
         }
         let log = self.log().display().to_string();
@@ -151,10 +183,15 @@ impl Place {
         });
         let told = json!({"keys": keys, "texts": self.texts, "models": {"embedder": "all-minilm-l6-v2"}});
         let mut client = Command::new(python);
-        let said = with_input(client.arg(root().join("tests/python/every_feature.py")).arg(format!("http://{}", server.address)), &told.to_string());
+        let said = with_input(
+            client.arg(root().join("tests/python/every_feature.py")).arg(format!("http://{}", server.address)),
+            &told.to_string(),
+        );
         let said: Value = serde_json::from_str(succeeded(self.shape, &said).trim()).expect("JSON");
         self.over_http2(server.address, &chat.token);
-        for (what, key) in [("secret", &chat), ("read", &read), ("limited", &limited), ("revoked", &revoked), ("old", &old), ("turned", &turned)] {
+        for (what, key) in
+            [("secret", &chat), ("read", &read), ("limited", &limited), ("revoked", &revoked), ("old", &old), ("turned", &turned)]
+        {
             self.secrets.insert(what, key.secret.clone());
         }
         let measures = request(server.address, "GET", "/metrics", None).expect("measures");
@@ -198,7 +235,10 @@ impl Place {
             None => self.state(),
         };
         let kept: Vec<_> = contents(&kept).into_iter().chain(contents(&self.scratch.join("logs"))).chain(contents(&backups)).collect();
-        assert!(kept.iter().any(|(_, bytes)| contains(bytes, chat.id.as_bytes()) && contains(bytes, b"conv")), "{name}: where is what was kept?");
+        assert!(
+            kept.iter().any(|(_, bytes)| contains(bytes, chat.id.as_bytes()) && contains(bytes, b"conv")),
+            "{name}: where is what was kept?"
+        );
         for (path, bytes) in &kept {
             nothing_in(&path.display().to_string(), bytes);
         }
@@ -300,17 +340,17 @@ impl Search {
     }
 
     fn add(&mut self, what: &str, bytes: &[u8]) {
-        let hex = |digits: &[u8; 16]| bytes.iter().flat_map(|byte| [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]).collect();
-        let mut forms = vec![
-            ("", bytes.to_vec()),
-            (" in hexadecimal", hex(b"0123456789abcdef")),
-            (" in hexadecimal", hex(b"0123456789ABCDEF")),
-        ];
+        let hex =
+            |digits: &[u8; 16]| bytes.iter().flat_map(|byte| [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]).collect();
+        let mut forms =
+            vec![("", bytes.to_vec()), (" in hexadecimal", hex(b"0123456789abcdef")), (" in hexadecimal", hex(b"0123456789ABCDEF"))];
         for shift in 0..3 {
             // The characters that its bytes alone decide, wherever it stands in what was encoded.
             let (first, end) = ([0, 2, 3][shift], (shift + bytes.len()) * 8 / 6);
             let shifted = [&vec![0; shift], bytes].concat();
-            forms.extend([STANDARD.encode(&shifted), URL_SAFE.encode(&shifted)].map(|text| (" in base64", text.as_bytes()[first..end].to_vec())));
+            forms.extend(
+                [STANDARD.encode(&shifted), URL_SAFE.encode(&shifted)].map(|text| (" in base64", text.as_bytes()[first..end].to_vec())),
+            );
         }
         for (form, bytes) in forms {
             let head: [u8; 8] = bytes[..8].try_into().expect("a text that is long enough to be found");
@@ -347,7 +387,8 @@ fn a_text_is_found_in_each_form() {
         let whole = format!("{before}{text}?");
         let hex: String = whole.bytes().map(|byte| format!("{byte:02x}")).collect();
         for (form, hidden) in [("a text", whole.clone()), ("base64", STANDARD.encode(&whole)), ("hexadecimal", hex)] {
-            let (found, _) = search.first_in(format!("{{\"x\":\"{hidden}\"}}").as_bytes()).unwrap_or_else(|| panic!("not found in {hidden}"));
+            let (found, _) =
+                search.first_in(format!("{{\"x\":\"{hidden}\"}}").as_bytes()).unwrap_or_else(|| panic!("not found in {hidden}"));
             assert!(found.contains(form), "{found}: {hidden}");
         }
     }

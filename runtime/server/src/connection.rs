@@ -33,6 +33,8 @@ use crate::{
     tls::{self, Stream},
 };
 
+/// The least that the largest head may be, in bytes: the parser wants as much.
+const LEAST_HEAD: usize = 8192;
 /// Streams of one HTTP/2 connection at once.
 const STREAMS: u32 = 128;
 /// How often a silent HTTP/2 client is asked whether it is still there.
@@ -86,6 +88,13 @@ async fn open(socket: TcpStream, options: &Options, refusing: bool) -> Option<St
     }
 }
 
+/// What a request's head takes, in bytes of HTTP/1.1.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let line = request.method().as_str().len() + target + " HTTP/1.1  ".len();
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": ".len()).sum::<usize>() + line
+}
+
 async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link: &Arc<Link<H>>, mut drain: watch::Receiver<bool>) {
     let (options, activity) = (&link.shared.options, &link.activity);
     let streams = Streams { set: Arc::default(), limit: options.write_timeout };
@@ -94,7 +103,7 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
-        .max_buf_size(options.header_bytes.max(8192))
+        .max_buf_size(options.header_bytes.max(LEAST_HEAD))
         .max_headers(options.headers);
     builder
         .http2()
@@ -115,10 +124,14 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
             let shared = Arc::clone(&link.shared);
             // As the client sent them: what is observed of a request is put among them.
             let too_many = request.headers().len() > shared.options.headers;
+            // The parser's bound is that of its buffer, which takes up to twice as much where it comes at once.
+            let too_large = head_bytes(&request) > shared.options.header_bytes.max(LEAST_HEAD);
             let answer = async |request: Request<Incoming>| {
                 let options = &link.shared.options;
                 let Ok(response) = if too_many {
                     Ok(refuse::headers(options.headers))
+                } else if too_large {
+                    Ok(refuse::head(options.header_bytes.max(LEAST_HEAD)))
                 } else if socket::asks(&request) {
                     socket::open(Arc::clone(&link), request).await
                 } else {
