@@ -65,13 +65,19 @@ async fn heads_and_bodies_have_their_largest() {
     assert!(status == 400 && body.contains("larger"), "{status} {body}");
 
     let many: String = (0..21).map(|at| format!("x-{at}: 1\r\n")).collect();
-    // It would fit into the parser's buffer, which takes more than the limit where it comes at once.
     let long = format!("x-long: {}\r\n", "x".repeat(20_000));
     for headers in [&many, &long] {
         let mut client = world.connect().await;
         client.send(&format!("GET / HTTP/1.1\r\nhost: test\r\n{headers}\r\n")).await;
         assert_eq!(client.head().await.0, 431);
     }
+    // The parser looks at its buffer before it reads on, which then has all of it.
+    let mut client = world.connect().await;
+    client.send(&format!("GET / HTTP/1.1\r\nhost: test\r\nx-long: {}", "x".repeat(16_000))).await;
+    sleep(Duration::from_millis(200)).await;
+    client.send(&format!("{}\r\n\r\n", "x".repeat(4000))).await;
+    let (status, _, body) = client.response().await;
+    assert!(status == 431 && body.contains("16384 bytes"), "{status} {body}");
     let (client, connection) = h2::client::handshake(TcpStream::connect(world.address).await.unwrap()).await.unwrap();
     tokio::spawn(connection);
     for (count, status) in [(20, 200), (21, 431)] {
