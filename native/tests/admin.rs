@@ -153,3 +153,18 @@ fn a_service_that_init_made_asks_for_its_keys_and_reloads() {
     server.kill().unwrap();
     server.wait().unwrap();
 }
+
+/// A command that prints the master key is somebody else's program: the service's other secrets are none of its business.
+#[cfg(unix)]
+#[test]
+fn the_command_for_the_master_key_sees_no_other_secret() {
+    let home = Home::new();
+    home.executable("keeper", "env > seen\necho AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    let folder = home.path("home/.config/hearth");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("hearth.toml"), "master-key-command = 'keeper'\n").unwrap();
+    let secrets = [("HEARTH_API_KEY", "first-secret"), ("API_KEY", "second-secret"), ("HEARTH_LISTEN", "127.0.0.1:1")];
+    run(hearth(&home, &["keys", "rotate-data-key"]).envs(secrets)).succeeded();
+    let seen = fs::read_to_string(home.path("home/seen")).unwrap();
+    assert!(seen.contains("HEARTH_LISTEN=127.0.0.1:1") && !seen.contains("API_KEY"), "{seen}");
+}

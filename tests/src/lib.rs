@@ -1,20 +1,29 @@
-//! What the behaviour tests share: a server of either shape started as a user starts it, plain HTTP to it, and where test data lies.
+//! What the behaviour tests share: a server of either shape started as a user starts it, its keys, a Redis behind it, plain HTTP to it, and where test data lies.
 
 mod cluster;
 mod http;
+mod keys;
 mod network;
 mod nginx;
 mod oracle;
+mod redis;
+mod scratch;
 mod server;
 
 pub use cluster::{Cluster, cluster_programs};
 pub use http::{Response, Sse, delta, request, request_with, stream, stream_with};
+pub use keys::{Key, Keys};
 pub use network::{Host, Network, in_network};
 pub use nginx::{Nginx, openssl};
 pub use oracle::{Case, Generated, OracleResult, Prompt, oracle, oracle_embeddings};
+pub use redis::Redis;
+pub use scratch::Scratch;
 pub use server::{Server, Shape, Surroundings, binary, free_address, succeed, succeeded};
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The workspace's folder.
 pub fn root() -> PathBuf {
@@ -44,4 +53,17 @@ pub fn skip(why: &str) {
 /// The Python that has the clients and oracles of `tests/python/requirements.txt`.
 pub fn python() -> Option<PathBuf> {
     std::env::var_os("HEARTH_TEST_PYTHON").map(PathBuf::from).or_else(|| test_data("python/bin/python"))
+}
+
+/// Whether there is a browser that Playwright drives; `cargo xtask test` installs one. Where there is none, the caller's test is skipped loudly.
+///
+/// # Panics
+/// In CI, where there is none.
+pub fn browser() -> bool {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let found = names.iter().any(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()));
+    if !found {
+        skip("there is no Chromium; `cargo xtask test` installs it");
+    }
+    found
 }

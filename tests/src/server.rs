@@ -1,6 +1,7 @@
 //! A server process of one shape, started as a user starts it and ended with the test.
 
 use std::{
+    fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -34,6 +35,8 @@ pub struct Surroundings {
     pub state: Option<PathBuf>,
     /// Where it listens; without one on a free port of the loopback.
     pub address: Option<SocketAddr>,
+    /// A file for all that it prints; without one that is shown, as far as it is about errors.
+    pub output: Option<PathBuf>,
 }
 
 /// A running server.
@@ -72,10 +75,22 @@ impl Server {
         let _ = self.child.wait();
     }
 
-    /// Ends the server as a service manager does, by SIGTERM, and waits until what was under way has ended.
-    pub fn terminate(&mut self) {
-        let _ = Command::new("kill").arg(self.pid().to_string()).status();
-        let _ = self.child.wait();
+    /// Asks the server to end (SIGTERM) and waits until it has, after the answers under way.
+    ///
+    /// # Panics
+    /// When it has not within a minute, or ends otherwise than well.
+    pub fn end(&mut self) {
+        let asked = Command::new("kill").arg(self.pid().to_string()).status();
+        assert!(asked.is_ok_and(|status| status.success()), "kill");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{:?} does not end", self.command);
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(status.success(), "{:?} ends with {status}", self.command);
     }
 
     /// Starts the server as it was started before, without waiting.
@@ -134,6 +149,11 @@ impl Server {
         if !flags.contains(&"--device") {
             command.args(["--device", "cpu"]);
         }
+        command.stdout(Stdio::null());
+        if let Some(path) = &surroundings.output {
+            let file = File::options().create(true).append(true).open(path).expect("a file for what it prints");
+            command.stderr(file.try_clone().expect("the same file")).stdout(file);
+        }
         Self::of(command, address)
     }
 
@@ -142,7 +162,7 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn of(mut command: Command, address: SocketAddr) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the server starts");
+        let child = command.stdin(Stdio::null()).spawn().expect("the server starts");
         Self { command, child, address }
     }
 

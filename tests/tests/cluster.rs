@@ -176,7 +176,7 @@ fn all_are_started_anew(cluster: &mut Cluster, key: &str) {
         for server in &mut cluster.instances {
             let before = load.answered.load(Relaxed);
             wait("the load goes on", || load.answered.load(Relaxed) > before + 12);
-            server.terminate();
+            server.end();
             server.start_again();
             server.wait();
         }

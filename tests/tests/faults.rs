@@ -9,15 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hearth_tests::{Server, Shape, Surroundings, binary, request, root, skip, stream, test_data};
+use hearth_tests::{Scratch, Server, Shape, Surroundings, binary, request, root, skip, stream, test_data};
 use serde_json::{Value, json};
 
 #[test]
 fn what_was_acknowledged_outlives_a_hundred_kills() {
     let Some(model) = test_data("smollm2.gguf") else { return };
     for (shape, kills) in [(Shape::Native, 80), (Shape::Wasm, 20)] {
-        let folder = Folder::new("kills");
-        let surroundings = Surroundings { state: Some(folder.0.clone()), ..Surroundings::default() };
+        let folder = Scratch::new("kills");
+        let surroundings = Surroundings { state: Some(folder.path().to_owned()), ..Surroundings::default() };
         let mut server = Server::start_amid(&surroundings, shape, &model, &["--context", "512"]);
         let (mut kept, mut round) = (Vec::new(), 0);
         while round < kills {
@@ -65,8 +65,8 @@ fn write_until_killed(server: &mut Server, round: usize) -> Vec<(String, String)
 #[test]
 fn a_full_disk_refuses_to_keep_and_goes_on_chatting() {
     let Some(model) = test_data("smollm2.gguf") else { return };
-    let folder = Folder::new("disk");
-    let mounted = format!("mount -t tmpfs -o size=3m tmpfs '{}' && exec \"$@\"", folder.0.display());
+    let folder = Scratch::new("disk");
+    let mounted = format!("mount -t tmpfs -o size=3m tmpfs '{}' && exec \"$@\"", folder.path().display());
     let wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c"].map(str::to_owned);
     let mut probe = Command::new(&wrapper[0]);
     probe.args(&wrapper[1..]).args([&mounted, "sh", "true"]).stderr(Stdio::null());
@@ -75,7 +75,7 @@ fn a_full_disk_refuses_to_keep_and_goes_on_chatting() {
     }
     for shape in Shape::ALL {
         let wrapper = wrapper.iter().cloned().chain([mounted.clone(), "sh".to_owned()]).collect();
-        let surroundings = Surroundings { wrapper, state: Some(folder.0.clone()), ..Surroundings::default() };
+        let surroundings = Surroundings { wrapper, state: Some(folder.path().to_owned()), ..Surroundings::default() };
         let server = Server::start_amid(&surroundings, shape, &model, &["--context", "512"]);
         server.wait();
         let long = "x".repeat(100_000);
@@ -104,12 +104,12 @@ fn jumps_of_the_clock_end_nothing() {
     let Some(model) = test_data("smollm2.gguf") else { return };
     let Some(library) = clock_library() else { return skip("libfaketime is missing (Debian's package of this name)") };
     for shape in Shape::ALL {
-        let folder = Folder::new("clock");
-        let clock = folder.0.join("clock");
+        let folder = Scratch::new("clock");
+        let clock = folder.join("clock");
         // A rename, for a clock that is read while it is written would be none.
         let set = |jump: &str| {
-            fs::write(folder.0.join("next"), jump).expect("a clock");
-            fs::rename(folder.0.join("next"), &clock).expect("a clock");
+            fs::write(folder.join("next"), jump).expect("a clock");
+            fs::rename(folder.join("next"), &clock).expect("a clock");
         };
         set("+0");
         let environment = [
@@ -119,7 +119,7 @@ fn jumps_of_the_clock_end_nothing() {
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
-        let surroundings = Surroundings { environment, state: Some(folder.0.join("state")), ..Surroundings::default() };
+        let surroundings = Surroundings { environment, state: Some(folder.join("state")), ..Surroundings::default() };
         let server = Server::start_amid(&surroundings, shape, &model, &["--context", "2048"]);
         server.wait();
         let body = json!({"items": [{"role": "user", "content": "Keep this."}]}).to_string();
@@ -145,13 +145,13 @@ fn jumps_of_the_clock_end_nothing() {
 #[test]
 fn files_that_are_cut_short_are_named() {
     let Some(model) = test_data("smollm2.gguf") else { return };
-    let folder = Folder::new("cut");
+    let folder = Scratch::new("cut");
     let bytes = fs::read(&model).expect("the model");
-    let (cut, head) = (folder.0.join("cut.gguf"), folder.0.join("head.gguf"));
+    let (cut, head) = (folder.join("cut.gguf"), folder.join("head.gguf"));
     fs::write(&cut, &bytes[..bytes.len() / 2]).expect("half a model");
     fs::write(&head, &bytes[..1000]).expect("the beginning of a model");
     for model in [&cut, &head] {
-        let said = fails(Shape::Native, model, &folder.0.join("state"));
+        let said = fails(Shape::Native, model, &folder.join("state"));
         let name = model.file_stem().expect("a name").to_string_lossy();
         assert!(said.contains(&*format!("model `{name}` could not be loaded")), "the model is not named: {said}");
         assert!(!said.contains("panicked"), "{said}");
@@ -197,23 +197,5 @@ fn listening(address: SocketAddr) {
     while request(address, "GET", "/v1/conversations/none", None).is_err() {
         assert!(Instant::now() < deadline, "the server does not listen");
         thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A scratch folder, removed with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let port = hearth_tests::free_address().port();
-        let path = std::env::temp_dir().join(format!("hearth-{name}-{}-{port}", std::process::id()));
-        fs::create_dir_all(&path).expect("a scratch folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

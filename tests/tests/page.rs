@@ -2,10 +2,7 @@
 
 use std::process::Command;
 
-use hearth_tests::{Server, Shape, python, root, skip, succeed, test_data};
-
-/// The names of a browser that Playwright drives; `cargo xtask test` installs the first where there is none.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+use hearth_tests::{Server, Shape, browser, python, root, succeed, test_data};
 
 #[test]
 fn the_page_works_in_chromium() {
@@ -13,8 +10,7 @@ fn the_page_works_in_chromium() {
     else {
         return;
     };
-    if !BROWSERS.iter().any(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())) {
-        skip("there is no Chromium; `cargo xtask test` installs it");
+    if !browser() {
         return;
     }
     for shape in Shape::ALL {

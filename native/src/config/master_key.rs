@@ -69,6 +69,13 @@ fn decoded(text: &str) -> anyhow::Result<String> {
 fn printed(line: &str, patience: Duration) -> anyhow::Result<String> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", line]).stdin(Stdio::inherit()).stdout(Stdio::piped());
+    // What it starts is none of ours: of our secrets it needs none.
+    for key in super::keys().iter().filter(|key| key.is_secret()) {
+        let plain = super::PLAIN_NAMES.iter().filter(|plain| plain.key == key.name()).map(|plain| plain.variable);
+        for variable in key.variable().into_iter().chain(plain) {
+            shell.env_remove(variable);
+        }
+    }
     let mut child = shell.spawn().context("`master-key-command` cannot be run")?;
     let output = child.stdout.take().map(|output| {
         std::thread::spawn(move || {

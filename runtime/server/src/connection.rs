@@ -36,6 +36,8 @@ use crate::{
     tls::{self, Stream},
 };
 
+/// The least that the largest head may be, in bytes: the parser wants as much.
+const LEAST_HEAD: usize = 8192;
 /// Streams of one HTTP/2 connection at once.
 const STREAMS: u32 = 128;
 /// How often a silent HTTP/2 client is asked whether it is still there.
@@ -89,6 +91,13 @@ async fn open(socket: TcpStream, options: &Options, refusing: bool) -> Option<St
     }
 }
 
+/// What a request's head takes, in bytes of HTTP/1.1.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let line = request.method().as_str().len() + target + " HTTP/1.1  ".len();
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": ".len()).sum::<usize>() + line
+}
+
 async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link: &Arc<Link<H>>, mut drain: watch::Receiver<bool>) {
     let (options, activity) = (&link.shared.options, &link.activity);
     let streams = Streams { set: Arc::default(), limit: options.write_timeout };
@@ -97,7 +106,7 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
-        .max_buf_size(options.header_bytes.max(8192))
+        .max_buf_size(options.header_bytes.max(LEAST_HEAD))
         .max_headers(options.headers);
     builder
         .http2()
@@ -120,12 +129,16 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
             let too_many = request.headers().len() > shared.options.headers;
             let hosts = request.headers().get_all(HOST).iter().count();
             let misses_host = hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11);
+            // The parser's bound is that of its buffer, which takes up to twice as much where it comes at once.
+            let too_large = head_bytes(&request) > shared.options.header_bytes.max(LEAST_HEAD);
             let answer = async |request: Request<Incoming>| {
                 let options = &link.shared.options;
                 let Ok(response) = if too_many {
                     Ok(refuse::headers(options.headers))
                 } else if misses_host {
                     Ok(refuse::host())
+                } else if too_large {
+                    Ok(refuse::head(options.header_bytes.max(LEAST_HEAD)))
                 } else if socket::asks(&request) {
                     socket::open(Arc::clone(&link), request).await
                 } else {

@@ -82,6 +82,12 @@ pub(crate) fn host<B>() -> Response<ServedBody<B>> {
     json(StatusCode::BAD_REQUEST, envelope(text, "invalid_request_error", "invalid_host"))
 }
 
+/// 431: a head that is larger than any that is taken.
+pub(crate) fn head<B>(limit: usize) -> Response<ServedBody<B>> {
+    let text = format!("The request's head has more than {limit} bytes, the most that this server takes");
+    json(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, envelope(&text, "invalid_request_error", "head_too_large"))
+}
+
 /// 500: the handler panicked.
 pub(crate) fn broken<B>() -> Response<ServedBody<B>> {
     let text = "The request failed inside the server; its log says why";

@@ -50,7 +50,7 @@ async fn an_address_has_its_rate_and_another_its_own() {
 
 #[tokio::test]
 async fn heads_and_bodies_have_their_largest() {
-    let world = World::start(Options { headers: 20, header_bytes: 8192, body_bytes: 1000, ..Options::default() }).await;
+    let world = World::start(Options { headers: 20, header_bytes: 16_384, body_bytes: 1000, ..Options::default() }).await;
     let upload = async |headers: &str, body: &str| {
         let mut client = world.connect().await;
         client.send(&format!("POST /upload HTTP/1.1\r\nhost: test\r\n{headers}\r\n{body}")).await;
@@ -71,6 +71,13 @@ async fn heads_and_bodies_have_their_largest() {
         client.send(&format!("GET / HTTP/1.1\r\nhost: test\r\n{headers}\r\n")).await;
         assert_eq!(client.head().await.0, 431);
     }
+    // The parser looks at its buffer before it reads on, which then has all of it.
+    let mut client = world.connect().await;
+    client.send(&format!("GET / HTTP/1.1\r\nhost: test\r\nx-long: {}", "x".repeat(16_000))).await;
+    sleep(Duration::from_millis(200)).await;
+    client.send(&format!("{}\r\n\r\n", "x".repeat(4000))).await;
+    let (status, _, body) = client.response().await;
+    assert!(status == 431 && body.contains("16384 bytes"), "{status} {body}");
     let (client, connection) = h2::client::handshake(TcpStream::connect(world.address).await.unwrap()).await.unwrap();
     tokio::spawn(connection);
     for (count, status) in [(20, 200), (21, 431)] {
