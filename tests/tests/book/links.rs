@@ -81,7 +81,13 @@ fn links_are_followed() {
         (PathBuf::from("docs/api.md"), page("# There\n[a](../README.md) [b](api.md#here) [c](../../etc/passwd)")),
     ]);
     let broken = broken(&pages).join("\n");
-    let expected = ["README.md:2: #two", "README.md:2: docs/no.md", "docs/api.md:2: ../README.md", "docs/api.md:2: api.md#here", "docs/api.md:2: ../../etc/passwd"];
+    let expected = [
+        "README.md:2: #two",
+        "README.md:2: docs/no.md",
+        "docs/api.md:2: ../README.md",
+        "docs/api.md:2: api.md#here",
+        "docs/api.md:2: ../../etc/passwd",
+    ];
     assert_eq!(broken.lines().count(), expected.len(), "{broken}");
     for start in expected {
         assert!(broken.lines().any(|line| line.starts_with(start)), "{start}: {broken}");

@@ -76,7 +76,9 @@ impl Page {
                 }
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
                 Event::End(TagEnd::Heading(_)) => page.anchor(&heading.take().unwrap_or_default()),
-                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => page.links.push((line(range.start), dest_url.into_string())),
+                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                    page.links.push((line(range.start), dest_url.into_string()))
+                }
                 Event::Start(Tag::HtmlBlock) => html.clear(),
                 Event::Html(text) => html.push_str(&text),
                 Event::End(TagEnd::HtmlBlock) => {
@@ -140,7 +142,8 @@ fn part(info: &str, text: &str, left_out: &mut Option<String>) -> Option<Part> {
         });
     }
     let typed = SHELLS.contains(&language.as_str())
-        || language.is_empty() && text.lines().any(|line| ["hearth ", "cargo ", "spin ", "sudo ", "curl ", "$ "].iter().any(|start| line.starts_with(start)));
+        || language.is_empty()
+            && text.lines().any(|line| ["hearth ", "cargo ", "spin ", "sudo ", "curl ", "$ "].iter().any(|start| line.starts_with(start)));
     // What is said of other blocks, of Python say, need not be; but it is told.
     (typed || left_out.is_some()).then(|| Part::LeftOut(left_out.take()))
 }

@@ -122,7 +122,9 @@ impl<'a> Reader<'a> {
         let deadline = Instant::now() + LIMIT;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free));
         // Whatever it says to plain HTTP, if only that it wants TLS: it is there. A server whose model is being loaded says 503.
-        let ready = || TcpStream::connect(address).is_ok() && request(address, "GET", "/health", None).map_or(true, |response| response.status != 503);
+        let ready = || {
+            TcpStream::connect(address).is_ok() && request(address, "GET", "/health", None).map_or(true, |response| response.status != 503)
+        };
         while !ready() {
             let over = child.try_wait().expect("a child");
             if over.is_some() || Instant::now() > deadline {
@@ -158,7 +160,12 @@ impl<'a> Reader<'a> {
         fs::write(&file, format!("{start}{script}\n")).expect("a script");
         let log = File::create(log).expect("a log");
         let var = |name: &str| std::env::var_os(name);
-        let folders = [root().join("target/debug"), self.data.join("python/bin"), self.data.join("debian/usr/bin"), self.data.join("debian/usr/sbin")];
+        let folders = [
+            root().join("target/debug"),
+            self.data.join("python/bin"),
+            self.data.join("debian/usr/bin"),
+            self.data.join("debian/usr/sbin"),
+        ];
         let path = std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&var("PATH").unwrap_or_default())));
         let listen = self.with_free_ports("127.0.0.1:18789");
         let mut command = Command::new("bash");
