@@ -170,9 +170,16 @@ fn a_drill_asks_the_restored_server() {
     let place = home.path("backups");
     let place = place.to_str().unwrap();
     run(&mut with(&home, place, &["backup"])).succeeded();
-    let drill = run(with(&home, place, &["backup", "drill", "--model", &model]).env("TMPDIR", home.path("")).env("HEARTH_DEVICE", "cpu"))
-        .succeeded()
-        .out;
+    // The real service asks for keys and speaks TLS; the drill's server does neither.
+    let config = home.path("hearth.toml");
+    fs::write(&config, "keys = \"required\"\ntls-self-signed = true\n").unwrap();
+    let drill = run(with(&home, place, &["backup", "drill", "--model", &model])
+        .env("TMPDIR", home.path(""))
+        .env("HEARTH_DEVICE", "cpu")
+        .env("HEARTH_CONFIG", &config)
+        .env("HEARTH_API_KEY", "one"))
+    .succeeded()
+    .out;
     assert!(drill.contains("server    ready") && drill.contains("answer    \"") && drill.contains("passed"), "{drill}");
     let left: Vec<_> = fs::read_dir(home.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(!left.iter().any(|name| name.contains("drill")), "{left:?}");

@@ -23,6 +23,28 @@ use crate::{cli::models_dir, text};
 const READY: Duration = Duration::from_secs(120);
 const ANSWER: Duration = Duration::from_secs(120);
 const QUESTION: &str = "What is the capital of France? Answer in one word.";
+/// What the environment says of the real server, or of backups, and is not for the drill's: it is asked here, without a key or TLS.
+const NOT_FOR_THE_DRILL: [&str; 19] = [
+    "HEARTH_LISTEN",
+    "HEARTH_HOST",
+    "HOST",
+    "HEARTH_PORT",
+    "PORT",
+    "HEARTH_REDIS_URL",
+    "HEARTH_REDIS_URL_FILE",
+    "HEARTH_CONFIG",
+    "HEARTH_KEYS",
+    "HEARTH_API_KEY",
+    "HEARTH_API_KEY_FILE",
+    "API_KEY",
+    "HEARTH_TLS_CERT",
+    "HEARTH_TLS_KEY",
+    "HEARTH_TLS_SELF_SIGNED",
+    "HEARTH_ACME_DOMAIN",
+    "HEARTH_NO_STORE",
+    "HEARTH_BACKUP_PLACE",
+    "HEARTH_BACKUP_KEY_FILE",
+];
 
 pub(super) fn run(place: &Place, model: Option<String>, against: Option<&str>, scratch: PathBuf) -> anyhow::Result<()> {
     let start = Instant::now();
@@ -40,12 +62,13 @@ pub(super) fn run(place: &Place, model: Option<String>, against: Option<&str>, s
     };
     match model.or_else(|| model_at_hand(&manifest, &dir)) {
         Some(model) => {
-            let server = Server::start(&model, &state, &dir)?;
+            let server = Server::start(&model, &scratch.0, &state, &dir)?;
             println!("server    ready with {model} at {}", server.address);
-            let answer = ask(&server.address)?;
+            let answer = ask(&server.address, None)?;
             println!("answer    {answer:?}");
             if let Some(address) = against {
-                let theirs = ask(address)?;
+                let key = std::env::var("HEARTH_API_KEY").ok();
+                let theirs = ask(address, key.as_deref())?;
                 anyhow::ensure!(answer == theirs, "the server at {address} answers otherwise: {theirs:?}");
                 println!("compared  {address} answers the same");
             }
@@ -73,12 +96,15 @@ struct Server {
 }
 
 impl Server {
-    fn start(model: &str, state: &Path, models: &Path) -> anyhow::Result<Self> {
+    fn start(model: &str, scratch: &Path, state: &Path, models: &Path) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("this program")?;
+        // The service's own configuration may ask for keys and speak TLS.
+        let config = scratch.join("drill.toml");
+        std::fs::write(&config, "").with_context(|| format!("cannot write {}", config.display()))?;
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--model", model, "--state-dir"]).arg(state).env("HEARTH_MODELS", models);
-        // What the environment says of the real server is not for this one.
-        for name in ["HEARTH_LISTEN", "HEARTH_REDIS_URL", "HEARTH_REDIS_URL_FILE", "HEARTH_CONFIG"] {
+        command.arg("--config").arg(&config);
+        for name in NOT_FOR_THE_DRILL {
             command.env_remove(name);
         }
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("a server cannot be started")?;
@@ -110,11 +136,11 @@ impl Drop for Server {
 }
 
 /// The answer to the question, with nothing left to chance.
-fn ask(address: &str) -> anyhow::Result<String> {
+fn ask(address: &str, key: Option<&str>) -> anyhow::Result<String> {
     let body = json!({"messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "seed": 1, "max_tokens": 24});
     let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER)).build().new_agent();
     let mut request = agent.post(format!("{}/v1/chat/completions", address.trim_end_matches('/'))).content_type("application/json");
-    if let Ok(key) = std::env::var("HEARTH_API_KEY") {
+    if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));
     }
     let mut response = request.send(body.to_string()).with_context(|| format!("asking {address}"))?;
