@@ -17,6 +17,7 @@ mod doctor;
 mod engine;
 mod keys;
 mod list;
+mod outbound;
 mod ports;
 mod progress;
 mod pull;

@@ -39,7 +39,15 @@ impl Response {
 /// # Errors
 /// What the socket says.
 pub fn request(address: SocketAddr, method: &str, path: &str, body: Option<&[u8]>) -> io::Result<Response> {
-    let mut reader = send(address, method, path, body)?;
+    request_with(address, method, path, &[], body)
+}
+
+/// Sends one request with further header fields and reads the whole response.
+///
+/// # Errors
+/// What the socket says.
+pub fn request_with(address: SocketAddr, method: &str, path: &str, fields: &[(&str, &str)], body: Option<&[u8]>) -> io::Result<Response> {
+    let mut reader = send(address, method, path, fields, body)?;
     let (status, headers) = head(&mut reader)?;
     let mut bytes = Vec::new();
     if method != "HEAD" {
@@ -105,16 +113,19 @@ pub fn delta(event: &str) -> String {
 /// # Errors
 /// What the socket says.
 pub fn stream(address: SocketAddr, path: &str, body: &Value) -> io::Result<Sse> {
-    let mut reader = send(address, "POST", path, Some(body.to_string().as_bytes()))?;
+    let mut reader = send(address, "POST", path, &[], Some(body.to_string().as_bytes()))?;
     let (status, _) = head(&mut reader)?;
     Ok(Sse { status, reader, text: String::new() })
 }
 
-fn send(address: SocketAddr, method: &str, path: &str, body: Option<&[u8]>) -> io::Result<BufReader<TcpStream>> {
+fn send(address: SocketAddr, method: &str, path: &str, fields: &[(&str, &str)], body: Option<&[u8]>) -> io::Result<BufReader<TcpStream>> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(Duration::from_secs(300)))?;
     let mut message = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n").into_bytes();
+    for (name, value) in fields {
+        write!(message, "{name}: {value}\r\n")?;
+    }
     if let Some(body) = body {
         write!(message, "content-type: application/json\r\ncontent-length: {}\r\n", body.len())?;
     }

@@ -4,7 +4,7 @@ mod http;
 mod oracle;
 mod server;
 
-pub use http::{Response, Sse, delta, request, stream};
+pub use http::{Response, Sse, delta, request, request_with, stream};
 pub use oracle::{Case, Generated, OracleResult, Prompt, oracle, oracle_embeddings};
 pub use server::{Server, Shape, Surroundings, binary, free_address, succeed, succeeded};
 
