@@ -7,6 +7,7 @@ use crate::{
     Body, keys,
     nn::{self, Outputs},
     ports::{Graph, Nn, Ports},
+    remote::{self, Link},
     respond, settings,
     wire::{
         ApiError,
@@ -27,6 +28,17 @@ pub(crate) async fn served<P: Ports>(ports: &P) -> Vec<String> {
     served
 }
 
+/// Those, and the models of the other server that are not here.
+pub(crate) async fn reached<P: Ports>(ports: &P) -> Vec<String> {
+    let mut names = served(ports).await;
+    for name in remote::names(ports).await {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// The model that a request asks for by name, or the default, with its name.
 pub(crate) async fn load<P: Ports>(ports: &P, wanted: Option<&str>) -> Result<(String, <P::Nn as Nn>::Graph), ApiError> {
     let served = served(ports).await;
@@ -35,7 +47,13 @@ pub(crate) async fn load<P: Ports>(ports: &P, wanted: Option<&str>) -> Result<(S
     {
         return Err(not_allowed(name, &served));
     }
-    let model = choose(&served, wanted)?;
+    let elsewhere = Link::of(ports.settings()).await.is_some();
+    let model = match wanted {
+        // The other server is asked for it, and knows whether it is there.
+        Some(name) if elsewhere => name.to_owned(),
+        None if elsewhere && served.is_empty() => remote::names(ports).await.into_iter().next().ok_or_else(nowhere)?,
+        wanted => choose(&served, wanted)?,
+    };
     let graph = ports.nn().load_by_name(&model).await.map_err(|error| describe(nn::api_error(&error), &model, &served))?;
     Ok((model, graph))
 }
@@ -83,6 +101,13 @@ fn not_allowed(name: &str, served: &[String]) -> ApiError {
     ApiError { param: Some("model".to_owned()), ..keys::forbidden("model_not_allowed", message) }
 }
 
+fn nowhere() -> ApiError {
+    let message =
+        "No model is here, and the server that computes does not say which it has: it does not answer, or refuses this server's key.";
+    ApiError { retry_after: Some(5), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Unavailable, message) }
+        .code("fallback_down")
+}
+
 fn none_configured() -> ApiError {
     let message = "No model is configured: name one in the setting 'models'.";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Unavailable, message).code("no_model")
@@ -97,8 +122,11 @@ pub(crate) static HEALTH: Table = Table {
     open: false,
 };
 
-/// `GET /health`: 200 once the default model can answer. The 503 is llama.cpp's, number and all, which load balancers' and clients' checks know.
+/// `GET /health`: 200 once the default model can answer, here where it is to be here: who answers in its stead meanwhile is no reason to send this server more. The 503 is llama.cpp's, number and all, which load balancers' and clients' checks know.
 pub(crate) async fn health<P: Ports>(ports: &P) -> Response<Body> {
+    if !served(ports).await.is_empty() {
+        ports.caller().stay();
+    }
     let Err(error) = load(ports, None).await else { return respond::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()) };
     let document = serde_json::json!({"error": {"message": error.message, "type": ErrorType::Unavailable, "code": 503}});
     ApiError { status: StatusCode::SERVICE_UNAVAILABLE, ..error }.response_with(document.to_string())

@@ -100,7 +100,7 @@ const fn kind(name: &'static str, status: StatusCode, of_type: ErrorType) -> Kin
 }
 
 /// Every kind that the contract lists, and what a client is told. The codes are OpenAI's where it has one for the case.
-const KINDS: [Kind; 14] = {
+const KINDS: [Kind; 17] = {
     use ErrorType::{InvalidRequest, RateLimit, Server, Timeout, Unavailable};
     use StatusCode as S;
     [
@@ -118,8 +118,17 @@ const KINDS: [Kind; 14] = {
         kind("timeout", S::GATEWAY_TIMEOUT, Timeout),
         kind("shutting_down", S::SERVICE_UNAVAILABLE, Unavailable),
         kind("internal", S::INTERNAL_SERVER_ERROR, Server),
+        // Of this service itself, where another one computes.
+        kind("fallback_failed", S::BAD_GATEWAY, Unavailable),
+        kind("fallback_down", S::SERVICE_UNAVAILABLE, Unavailable),
+        kind("loop_detected", S::LOOP_DETECTED, Server),
     ]
 };
+
+/// Whether the contract has an error of this kind.
+pub(crate) fn knows(kind: &str) -> bool {
+    KINDS.iter().any(|known| known.name == kind)
+}
 
 /// What a failure behind wasi-nn means in HTTP. One that is no document of the contract is the service's fault, and its text, which may be anything, is not shown.
 pub(crate) fn api_error(error: &NnError) -> ApiError {

@@ -1,6 +1,10 @@
 //! What the handler needs of the world it runs in.
 
-use std::future::Future;
+use std::{future::Future, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use futures::Stream;
+use http::{Request, Response};
 
 use crate::keys::Caller;
 
@@ -72,7 +76,8 @@ pub trait Settings: Send + Sync {
     /// `store_responses` (`false` keeps no responses and conversations), `store_days` (how long a response is kept; 0 until it is deleted), `master_key` (32 bytes in base64,
     /// which wrap the keys that what is kept is encrypted with), `keys` (`none`, or `required`: requests need a key), `api_key` (a key that is not in the store; where there is
     /// one, requests need a key), `limit_requests_per_minute`, `limit_tokens_per_minute` and `limit_concurrent` (of keys that have no limits of their own), `response_cache`
-    /// (answers that are kept for the same request to come again; 0 keeps none).
+    /// (answers that are kept for the same request to come again; 0 keeps none), `fallback_url` (the address of another Hearth, as `https://gpu.example.com`, that is asked for
+    /// what is not here or is refused here), `fallback_key` (this server's key there), `fallback_timeout` (seconds until an answer from there has to begin).
     fn get(&self, name: &str) -> impl Future<Output = Option<String>> + Send;
 }
 
@@ -106,6 +111,34 @@ pub trait Counters: Send + Sync {
     fn add(&self, key: &str, amount: u64) -> impl Future<Output = Result<u64, KeyValueError>> + Send;
 }
 
+/// How long an exchange with another server may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// From then until the answer's head is there.
+    pub first_byte: Duration,
+    /// Between two pieces of the answer.
+    pub idle: Duration,
+}
+
+/// A failure behind [`Outbound`], in words that may be shown to a client: neither an address nor a secret is in them.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct OutboundError {
+    /// What failed.
+    pub message: String,
+}
+
+/// The body of another server's answer, piece by piece as it comes. Dropping it ends the exchange.
+pub type Incoming = Pin<Box<dyn Stream<Item = Result<Bytes, OutboundError>> + Send>>;
+
+/// Other servers over HTTP.
+pub trait Outbound: Send + Sync {
+    /// Sends a request, whose address is whole, and returns once the answer's head is there. Dropping the future ends the exchange. Redirects are answers like any other.
+    fn send(&self, request: Request<Bytes>, timeouts: Timeouts) -> impl Future<Output = Result<Response<Incoming>, OutboundError>> + Send;
+}
+
 /// All ports together. Cheap to clone.
 pub trait Ports: Clone + Send + Sync + 'static {
     /// Models.
@@ -116,6 +149,8 @@ pub trait Ports: Clone + Send + Sync + 'static {
     type Counters: Counters;
     /// Configuration.
     type Settings: Settings;
+    /// Other servers.
+    type Outbound: Outbound;
 
     /// Models.
     fn nn(&self) -> &Self::Nn;
@@ -128,6 +163,9 @@ pub trait Ports: Clone + Send + Sync + 'static {
 
     /// Configuration.
     fn settings(&self) -> &Self::Settings;
+
+    /// Other servers.
+    fn outbound(&self) -> &Self::Outbound;
 
     /// Whose request it is. The handler itself says it, once it has seen the key; a host leaves this as it is.
     fn caller(&self) -> &Caller {

@@ -32,6 +32,12 @@ pub(crate) async fn json_or_empty<P: Ports, B: http_body::Body<Data = Bytes>>(po
     }
 }
 
+/// The document in a body as it is. One that another Hearth wrote for its client is a little longer than the client's own.
+pub(crate) async fn document<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Bytes, ApiError> {
+    let limit = settings::number(ports.settings(), "max_body_bytes").await.unwrap_or(MAX_BODY_BYTES);
+    read(body, limit.saturating_mul(2)).await.map(Bytes::from)
+}
+
 /// A whole body.
 async fn bytes<P: Ports, B: http_body::Body<Data = Bytes>>(ports: &P, body: B) -> Result<Vec<u8>, ApiError> {
     let limit = settings::number(ports.settings(), "max_body_bytes").await.unwrap_or(MAX_BODY_BYTES);

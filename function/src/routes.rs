@@ -1,17 +1,17 @@
 //! Which path is what, and which methods it takes.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::{
     Body, anthropic, docs,
-    endpoints::{Action, ENDPOINTS, Endpoint, GET, Group},
+    endpoints::{Action, ENDPOINTS, Endpoint, GET, Group, POST},
     export,
-    keys::{self, Caller},
+    keys::{self, Caller, Need, Scope},
     limits, llama, models, ollama, openai, openapi,
     page::{self, Asset},
     ports::Ports,
-    socket, told,
+    remote, socket, told,
     watched::Called,
     wire::{ApiError, error::ErrorType, fields::Fields, query, table::quoted},
 };
@@ -19,6 +19,8 @@ use crate::{
 enum Route {
     Page(&'static Asset),
     Socket,
+    /// A model's compute, by its name.
+    Nn(String),
     Docs(docs::Asset),
     /// With what stands for the segments in braces.
     Api(&'static Endpoint, Vec<String>),
@@ -32,6 +34,9 @@ fn route(method: &Method, path: &str) -> Result<Route, Option<String>> {
     }
     if path == socket::PATH {
         return if takes("GET", method) { Ok(Route::Socket) } else { Err(Some("GET".to_owned())) };
+    }
+    if let Some(name) = path.strip_prefix(remote::PATH).filter(|name| !name.is_empty()).and_then(decode) {
+        return if takes(POST, method) { Ok(Route::Nn(name)) } else { Err(Some(POST.to_owned())) };
     }
     let mut methods = Vec::new();
     // Paths with more segments come first among the endpoints: what one of them leads to is no rest of another's.
@@ -75,12 +80,24 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
         Ok(Route::Page(asset)) => told::route("/", page::get(asset, &parts.headers)),
         Ok(Route::Docs(asset)) => told::route("/docs", docs::get(asset)),
         Ok(Route::Socket) => told::route(socket::PATH, socket::describe()),
+        Ok(Route::Nn(name)) => {
+            let ports = match called(ports, &parts.headers, Need::Scope(Scope::Chat)).await {
+                Ok(ports) => ports,
+                Err(error) => return error.response(),
+            };
+            let answer = match limits::admit(&ports).await {
+                Ok(()) => remote::post(&ports, &name, body).await,
+                Err(error) => error.response(),
+            };
+            let mut response = told::route("/v1/nn/{graph}", answer);
+            tell(ports.caller(), &mut response);
+            response
+        }
         Ok(Route::Api(endpoint, segments)) => {
-            let caller = match keys::authenticate(&ports, &parts.headers, endpoint.action.need()).await {
-                Ok(caller) => caller,
+            let ports = match called(ports, &parts.headers, endpoint.action.need()).await {
+                Ok(ports) => ports,
                 Err(error) => return endpoint.group.refusal(&error),
             };
-            let ports = Called::new(ports, caller);
             let answer = match limits::admit(&ports).await.and_then(|()| Asked::read(endpoint, segments, parts.uri.query())) {
                 Ok(asked) => act(&ports, endpoint.action, asked, body).await,
                 Err(error) => Err(error),
@@ -94,12 +111,21 @@ pub(crate) async fn answer<P: Ports, B: http_body::Body<Data = Bytes>>(ports: P,
     }
 }
 
-/// What an answer's headers say of whose it is.
+/// The ports of a request, once it is known whose it is.
+async fn called<P: Ports>(ports: P, headers: &HeaderMap, need: Need) -> Result<Called<P>, ApiError> {
+    let caller = keys::authenticate(&ports, headers, need).await?;
+    Ok(Called::new(ports, caller.after(remote::hops(headers))))
+}
+
+/// What an answer's headers say of whose it is, and of who gave it.
 fn tell(caller: &Caller, response: &mut Response<Body>) {
     let headers = response.headers_mut();
     limits::tell(&caller.used(), headers);
     if let Some(id) = caller.id().and_then(|id| HeaderValue::from_str(id).ok()) {
         headers.insert("hearth-log-key", id);
+    }
+    if let Some(served_by) = caller.served_by() {
+        headers.insert("x-hearth-served-by", HeaderValue::from_static(served_by));
     }
     if caller.is_hit() {
         headers.insert("hearth-cache", HeaderValue::from_static("hit"));

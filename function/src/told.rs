@@ -86,6 +86,16 @@ impl Told {
         });
     }
 
+    /// Whether a text is made.
+    pub(crate) fn generates(&self) -> bool {
+        self.operation != Operation::Embeddings
+    }
+
+    /// There were so many tokens of a prompt.
+    pub(crate) fn prompt(&mut self, tokens: u64) {
+        self.prompt_tokens = self.prompt_tokens.saturating_add(tokens);
+    }
+
     /// The answer broke off.
     pub(crate) fn fail(&mut self) {
         self.finish("error");

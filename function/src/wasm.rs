@@ -3,16 +3,25 @@
 // The bindings that the macros generate are full of it, by their nature.
 #![allow(unsafe_code)]
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use http_body_util::{BodyExt, Full};
 use send_wrapper::SendWrapper;
 use spin_sdk::{
     http::{IntoResponse, Request},
     http_service,
     key_value::{Error, Store},
     variables,
-    wasip3::wit_bindgen::yield_async,
+    wasip3::{
+        http::types::{ErrorCode, RequestOptions},
+        http_compat::RequestOptionsExtension,
+        wit_bindgen::yield_async,
+    },
 };
 
-use crate::ports::{self, KeyValueError, NnError, Ports, TensorType};
+use crate::ports::{self, Incoming, KeyValueError, NnError, OutboundError, Ports, TensorType, Timeouts};
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod ml {
@@ -52,6 +61,7 @@ impl Ports for Wasi {
     type KeyValue = Self;
     type Counters = Self;
     type Settings = Self;
+    type Outbound = Self;
 
     fn nn(&self) -> &Self {
         self
@@ -66,6 +76,10 @@ impl Ports for Wasi {
     }
 
     fn settings(&self) -> &Self {
+        self
+    }
+
+    fn outbound(&self) -> &Self {
         self
     }
 }
@@ -146,6 +160,48 @@ impl ports::Settings for Wasi {
         // A component has one thread, so what is tied to it may be called sendable.
         SendWrapper::new(async move { variables::get(name).await.ok() })
     }
+}
+
+impl ports::Outbound for Wasi {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeouts: Timeouts,
+    ) -> impl Future<Output = Result<http::Response<Incoming>, OutboundError>> + Send {
+        SendWrapper::new(async move {
+            let (mut head, body) = request.into_parts();
+            let options = RequestOptions::new();
+            let nanoseconds = |duration: Duration| Some(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+            // A host that knows no such timeout has its own.
+            let _ = options.set_connect_timeout(nanoseconds(timeouts.connect));
+            let _ = options.set_first_byte_timeout(nanoseconds(timeouts.first_byte));
+            let _ = options.set_between_bytes_timeout(nanoseconds(timeouts.idle));
+            head.extensions.insert(RequestOptionsExtension(options));
+            let response = spin_sdk::http::send(http::Request::from_parts(head, Full::new(body))).await.map_err(outbound_error)?;
+            Ok(response.map(|body| {
+                let pieces = body.into_data_stream().map(|piece| piece.map_err(outbound_error));
+                Box::pin(SendWrapper::new(pieces)) as Incoming
+            }))
+        })
+    }
+}
+
+fn outbound_error(error: ErrorCode) -> OutboundError {
+    let message = match error {
+        ErrorCode::HttpRequestDenied => {
+            "the component may not call it: add its address to allowed_outbound_hosts of the component in spin.toml".to_owned()
+        }
+        ErrorCode::ConnectionRefused => "it refuses connections".to_owned(),
+        ErrorCode::ConnectionTimeout => "it takes no connection in time".to_owned(),
+        ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => "it does not answer in time".to_owned(),
+        ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete => "the connection to it broke off".to_owned(),
+        ErrorCode::DnsError(_) | ErrorCode::DnsTimeout => "its name is not known".to_owned(),
+        ErrorCode::TlsProtocolError | ErrorCode::TlsCertificateError | ErrorCode::TlsAlertReceived(_) => {
+            "TLS with it fails: see its certificate".to_owned()
+        }
+        _ => "the connection to it failed".to_owned(),
+    };
+    OutboundError { message }
 }
 
 impl ports::Nn for Wasi {

@@ -11,6 +11,7 @@ use crate::{
     keys::Caller,
     limits::{self, Charge},
     ports::{self, Context, Graph, Nn, NnError, Ports, Tensor},
+    remote::{ReachedContext, ReachedGraph},
     wire::ApiError,
 };
 
@@ -43,6 +44,7 @@ impl<P: Ports> Ports for Called<P> {
     type KeyValue = P::KeyValue;
     type Counters = P::Counters;
     type Settings = P::Settings;
+    type Outbound = P::Outbound;
 
     fn nn(&self) -> &Self {
         self
@@ -60,6 +62,10 @@ impl<P: Ports> Ports for Called<P> {
         self.ports.settings()
     }
 
+    fn outbound(&self) -> &P::Outbound {
+        self.ports.outbound()
+    }
+
     fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -69,7 +75,7 @@ impl<P: Ports> Nn for Called<P> {
     type Graph = WatchedGraph<P>;
 
     async fn load_by_name(&self, name: &str) -> Result<WatchedGraph<P>, NnError> {
-        let graph = self.ports.nn().load_by_name(name).await?;
+        let graph = ReachedGraph::load(self.ports.clone(), self.caller.clone(), name).await?;
         Ok(WatchedGraph { called: self.clone(), graph })
     }
 }
@@ -77,7 +83,7 @@ impl<P: Ports> Nn for Called<P> {
 /// A model.
 pub(crate) struct WatchedGraph<P: Ports> {
     called: Called<P>,
-    graph: <P::Nn as Nn>::Graph,
+    graph: ReachedGraph<P>,
 }
 
 impl<P: Ports> Graph for WatchedGraph<P> {
@@ -92,7 +98,7 @@ impl<P: Ports> Graph for WatchedGraph<P> {
 /// A sequence.
 pub(crate) struct WatchedContext<P: Ports> {
     called: Called<P>,
-    context: <<P::Nn as Nn>::Graph as Graph>::Context,
+    context: ReachedContext<P>,
     stage: Stage,
     charge: Option<Charge>,
     /// Of the prompt, about, and of the answer so far.

@@ -19,6 +19,7 @@ mod engine;
 mod keys;
 mod list;
 mod manual;
+mod outbound;
 mod ports;
 mod progress;
 mod pull;

@@ -15,6 +15,8 @@ use hearth_server::RequestBody;
 use hearth_store::{COUNTERS, DEFAULT, Namespace, Store, StoreError};
 use http::{Request, Response};
 
+use crate::outbound::Outbound;
+
 /// All ports of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Ports(Arc<Inner>);
@@ -25,6 +27,7 @@ struct Inner {
     key_value: KeyValue,
     counters: Counters,
     settings: Settings,
+    outbound: Outbound,
 }
 
 impl Ports {
@@ -32,7 +35,7 @@ impl Ports {
     pub(crate) fn new(engine: Engine, store: Option<Store>, settings: Settings) -> Result<Self, StoreError> {
         let key_value = KeyValue(store.as_ref().map(|store| store.namespace(DEFAULT)).transpose()?);
         let counters = Counters(store.unwrap_or_else(Store::in_memory).namespace(COUNTERS)?);
-        Ok(Self(Arc::new(Inner { nn: Nn(engine), key_value, counters, settings })))
+        Ok(Self(Arc::new(Inner { nn: Nn(engine), key_value, counters, settings, outbound: Outbound::default() })))
     }
 }
 
@@ -41,6 +44,7 @@ impl ports::Ports for Ports {
     type KeyValue = KeyValue;
     type Counters = Counters;
     type Settings = Settings;
+    type Outbound = Outbound;
 
     fn nn(&self) -> &Nn {
         &self.0.nn
@@ -56,6 +60,10 @@ impl ports::Ports for Ports {
 
     fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    fn outbound(&self) -> &Outbound {
+        &self.0.outbound
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) const HANDLER: &[&str] = &[
     "limit-tokens-per-minute",
     "limit-concurrent",
     "response-cache",
+    "fallback-url",
+    "fallback-key",
+    "fallback-key-file",
+    "fallback-timeout",
 ];
 
 /// All keys that a running server takes over, for the documentation.

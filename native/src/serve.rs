@@ -50,8 +50,17 @@ async fn serve(arguments: Vec<OsString>, service: Service, log: log::Log) -> any
     let address = listener.local_addr()?;
     let master_key = config::master_key(&args, &resolved)?;
     let tls = args.server.tls(address, || state_dir(args.state_dir.clone()))?;
-    let models =
-        if args.models.is_empty() && args.engine.quantize.is_none() { all_here()? } else { select(&args.models, args.engine.quantize)? };
+    anyhow::ensure!(
+        !args.no_models || args.models.is_empty() && args.fallback_url.is_some(),
+        "--no-models goes with --fallback-url, the server that has models, and without --model"
+    );
+    let models = if args.no_models {
+        Vec::new()
+    } else if args.models.is_empty() && args.engine.quantize.is_none() {
+        all_here()?
+    } else {
+        select(&args.models, args.engine.quantize)?
+    };
     // A folder that cannot be written is an error at the start, and not one of each request; a Redis that cannot be reached may come back. Keys are in the store as well.
     let is_kept = !args.no_store || args.keys == KeysMode::Required || args.redis_url.is_some();
     let kept = if is_kept { Some(state::open(&args)?) } else { None };
@@ -131,7 +140,10 @@ impl Fixed {
             ("limit_tokens_per_minute", args.limit_tokens_per_minute.to_string()),
             ("limit_concurrent", args.limit_concurrent.to_string()),
             ("response_cache", args.response_cache.to_string()),
+            ("fallback_timeout", args.fallback_timeout.to_string()),
         ]);
+        settings.extend(args.fallback_url.clone().map(|url| ("fallback_url", url)));
+        settings.extend(args.fallback_key.as_ref().map(|key| ("fallback_key", key.reveal().to_owned())));
         settings.extend(self.master_key.clone().map(|key| ("master_key", key)));
         settings.extend(args.api_key.as_ref().map(|key| ("api_key", key.reveal().to_owned())));
         settings
@@ -166,6 +178,9 @@ async fn announce(engine: &Engine, models: &[Selected], at_start: usize, address
             "loaded when it is asked for".to_owned()
         };
         lines += &format!("  model   {name} ({state})\n");
+    }
+    if models.is_empty() {
+        lines += "  model   none here: all are of the server that --fallback-url names\n";
     }
     let (scheme, tls) = tls.map_or(("http", String::new()), |tls| ("https", format!("  TLS     {}\n", tls.describe())));
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();

@@ -126,6 +126,18 @@ impl Server {
     /// # Panics
     /// When its binary has not been built.
     pub fn start_amid(surroundings: &Surroundings, shape: Shape, model: &Path, flags: &[&str]) -> Self {
+        Self::spawn(surroundings, shape, Some(model), flags)
+    }
+
+    /// The same without a model of its own.
+    ///
+    /// # Panics
+    /// When its binary has not been built.
+    pub fn start_without_model(surroundings: &Surroundings, shape: Shape, flags: &[&str]) -> Self {
+        Self::spawn(surroundings, shape, None, flags)
+    }
+
+    fn spawn(surroundings: &Surroundings, shape: Shape, model: Option<&Path>, flags: &[&str]) -> Self {
         let address = surroundings.address.unwrap_or_else(free_address);
         let binary = binary(match shape {
             Shape::Native => "hearth",
@@ -145,7 +157,11 @@ impl Server {
             Shape::Wasm => command.arg("--from").arg(root().join("spin.toml")),
         };
         let state = surroundings.state.clone().unwrap_or_else(|| scratch(address.port()));
-        command.arg("--state-dir").arg(state).args(["--listen", &address.to_string(), "--model"]).arg(model).args(flags);
+        command.arg("--state-dir").arg(state).args(["--listen", &address.to_string()]);
+        for model in model {
+            command.arg("--model").arg(model);
+        }
+        command.args(flags);
         if !flags.contains(&"--device") {
             command.args(["--device", "cpu"]);
         }

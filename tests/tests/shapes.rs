@@ -1,6 +1,9 @@
 //! One table of cases over both shapes: each request must get what the table says, and the same bytes from both (ids and times apart).
 
-use std::{env::var_os, process::Command};
+use std::{
+    env::var_os,
+    process::{Command, Stdio},
+};
 
 use hearth_tests::{Response, Server, Shape, free_address, request, test_data};
 use serde_json::{Value, json};
@@ -189,7 +192,7 @@ fn the_portable_component_answers_the_table_as_the_native_shape_does() {
     let mut command = Command::new(host);
     command.args(["serve", "-S", "cli", "-W", "component-model-async", "--idle-instance-timeout", "600s", "--addr", &address.to_string()]);
     command.arg("--dir").arg(format!("{}::/models", folder.display()));
-    command.args(["--env", "HEARTH_NN_CONTEXT=2048", "--env", "SPIN_VARIABLE_MODELS=smollm2-135m-instruct"]).arg(component);
+    command.args(["--env", "HEARTH_NN_CONTEXT=2048", "--env", "SPIN_VARIABLE_MODELS=smollm2-135m-instruct"]).arg(component).stdout(Stdio::null());
     let portable = Server::of(command, address);
     let native = Server::start(Shape::Native, &model, &["--context", "2048"]);
     portable.wait();

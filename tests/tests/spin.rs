@@ -39,7 +39,8 @@ fn lock(component: &Path) -> Value {
             "triggers": {"nn-http": {"model": "smollm2-135m-instruct"}}
         },
         "variables": {
-            "api_key": {"default": "", "secret": true}, "keys": {"default": "none"}, "limit_concurrent": {"default": "0"},
+            "api_key": {"default": "", "secret": true}, "fallback_key": {"default": "", "secret": true}, "fallback_timeout": {"default": "150"},
+            "fallback_url": {"default": ""}, "keys": {"default": "none"}, "limit_concurrent": {"default": "0"},
             "limit_requests_per_minute": {"default": "0"}, "limit_tokens_per_minute": {"default": "0"}, "master_key": {"default": "", "secret": true},
             "models": {"default": "smollm2-135m-instruct"}, "response_cache": {"default": "0"}, "store_days": {"default": "30"},
             "store_responses": {"default": "true"}
@@ -47,10 +48,11 @@ fn lock(component: &Path) -> Value {
         "triggers": [{"id": "chat-nn-http-trigger", "trigger_type": "nn-http", "trigger_config": {"component": "chat", "route": "/..."}}],
         "components": [{
             "id": "chat",
-            "metadata": {"build": {"command": "cargo xtask component"}, "key_value_stores": ["default", "counters"]},
+            "metadata": {"allowed_outbound_hosts": ["{{ fallback_url }}"], "build": {"command": "cargo xtask component"}, "key_value_stores": ["default", "counters"]},
             "source": {"content_type": "application/wasm", "source": format!("file://{}", component.display())},
             "config": {
-                "api_key": "{{ api_key }}", "keys": "{{ keys }}", "limit_concurrent": "{{ limit_concurrent }}",
+                "api_key": "{{ api_key }}", "fallback_key": "{{ fallback_key }}", "fallback_timeout": "{{ fallback_timeout }}",
+                "fallback_url": "{{ fallback_url }}", "keys": "{{ keys }}", "limit_concurrent": "{{ limit_concurrent }}",
                 "limit_requests_per_minute": "{{ limit_requests_per_minute }}", "limit_tokens_per_minute": "{{ limit_tokens_per_minute }}",
                 "master_key": "{{ master_key }}", "models": "{{ models }}", "response_cache": "{{ response_cache }}", "store_days": "{{ store_days }}",
                 "store_responses": "{{ store_responses }}"

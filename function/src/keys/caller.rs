@@ -24,6 +24,13 @@ pub struct Caller {
     data_keys: DataKeys,
     /// What is answered is kept by the client's wish, and by no cache beside it.
     uncached: AtomicBool,
+    /// How many Hearths the request has come through.
+    hops: u8,
+    /// What is here, and no other server, is to answer.
+    stays: AtomicBool,
+    /// Sequences that were computed here, and on another server.
+    here: AtomicUsize,
+    elsewhere: AtomicUsize,
     /// Sequences that were answered from the cache, and those that were computed.
     hits: AtomicUsize,
     computed: AtomicUsize,
@@ -79,6 +86,40 @@ impl Caller {
 
     pub(crate) fn uses_cache(&self) -> bool {
         !self.uncached.load(Ordering::Relaxed)
+    }
+
+    /// With the number of Hearths that the request has come through.
+    #[must_use]
+    pub(crate) fn after(self, hops: u8) -> Self {
+        Self { hops, ..self }
+    }
+
+    /// Whether the request has come through another Hearth.
+    pub(crate) fn was_passed_on(&self) -> bool {
+        self.hops > 0
+    }
+
+    /// From here on no other server is asked.
+    pub(crate) fn stay(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
+    }
+
+    /// Notes a sequence that this server answers, or another.
+    pub(crate) fn note_served(&self, elsewhere: bool) {
+        if elsewhere { &self.elsewhere } else { &self.here }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Who answered: of several sequences the other server counts, if it was any of them.
+    pub(crate) fn served_by(&self) -> Option<&'static str> {
+        match (self.elsewhere.load(Ordering::Relaxed), self.here.load(Ordering::Relaxed)) {
+            (0, 0) => None,
+            (0, _) => Some("local"),
+            _ => Some("fallback"),
+        }
     }
 
     /// Notes a sequence that was answered from the cache, or one that was not.

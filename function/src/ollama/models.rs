@@ -55,7 +55,7 @@ struct Details {
 /// `GET /api/tags`: the models that are served. Nothing is asked of them, as that would load those that are loaded only when they are wanted.
 pub(crate) async fn tags<P: Ports>(ports: &P) -> Response<Body> {
     let modified_at = ident::timestamp();
-    let models = models::served(ports).await;
+    let models = models::reached(ports).await;
     let models = models.iter().map(|name| {
         json!({
             "name": tagged(name), "model": tagged(name), "modified_at": modified_at, "size": 0, "digest": digest(name), "details": Details::default()

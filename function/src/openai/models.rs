@@ -47,7 +47,7 @@ impl Model {
 /// `GET /v1/models`. Nothing is asked of models but the default, which is always loaded: it would load those that are loaded only when they are wanted.
 pub(crate) async fn list<P: Ports>(ports: &P) -> Response<Body> {
     let created = ident::now();
-    let mut data: Vec<_> = models::served(ports).await.into_iter().map(|name| Model::new(name, created)).collect();
+    let mut data: Vec<_> = models::reached(ports).await.into_iter().map(|name| Model::new(name, created)).collect();
     if let Some(default) = data.first_mut() {
         default.describe(ports).await;
     }
@@ -56,7 +56,7 @@ pub(crate) async fn list<P: Ports>(ports: &P) -> Response<Body> {
 
 /// `GET /v1/models/{id}`, which tells more of the model where it is there to be asked.
 pub(crate) async fn one<P: Ports>(ports: &P, name: String) -> Result<Response<Body>, ApiError> {
-    let served = models::served(ports).await;
+    let served = models::reached(ports).await;
     if !served.contains(&name) {
         return Err(models::not_found(&name, &served));
     }

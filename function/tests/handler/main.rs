@@ -15,6 +15,7 @@ mod contract;
 mod conversations;
 mod embeddings;
 mod errors;
+mod fallback;
 mod formats;
 mod keys;
 mod limits;

@@ -38,6 +38,18 @@ pub(crate) struct ServeArgs {
     /// one: the catalog's default, and all others that were pulled
     #[arg(long = "model", value_name = "NAME|PATH", env = "HEARTH_MODEL", alias = "model-path")]
     pub(crate) models: Vec<String>,
+    /// Serve no model of its own: all are those of --fallback-url
+    #[arg(long, env = "HEARTH_NO_MODELS")]
+    pub(crate) no_models: bool,
+    /// Another Hearth that computes what is not here, and what the queue here refuses, as https://gpu.example.com: docs/edge.md
+    #[arg(long, value_name = "URL", env = "HEARTH_FALLBACK_URL", value_parser = origin, help_heading = "Another server")]
+    pub(crate) fallback_url: Option<String>,
+    /// This server's key there. A client's own goes nowhere
+    #[arg(long, value_name = "KEY", env = "HEARTH_FALLBACK_KEY", hide_env_values = true, help_heading = "Another server")]
+    pub(crate) fallback_key: Option<Secret>,
+    /// Seconds until an answer from there has to begin; its queue is waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 150, env = "HEARTH_FALLBACK_TIMEOUT", help_heading = "Another server", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) fallback_timeout: u32,
     /// Load all models at the start and keep them. Otherwise only the first is; the others are loaded when they are first asked for
     #[arg(long, env = "HEARTH_PRELOAD")]
     pub(crate) preload: bool,
@@ -119,6 +131,15 @@ impl ServeArgs {
             usize::from,
         )
     }
+}
+
+/// An address without a path, as a manifest's allowed_outbound_hosts has it too.
+fn origin(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    let plain = url.filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty());
+    plain
+        .map(|_| text.to_owned())
+        .ok_or_else(|| "it is a scheme, a host and a port, as https://gpu.example.com or http://10.0.0.2:18789".to_owned())
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {

@@ -11,8 +11,13 @@ use crate::{
 
 /// The models that a server would have, the first as the default; `deep` hashes those of the catalog again.
 pub(super) fn files(report: &mut Report, args: &ServeArgs, deep: bool) -> Vec<Selected> {
-    let found =
-        if args.models.is_empty() && args.engine.quantize.is_none() { all_here() } else { select(&args.models, args.engine.quantize) };
+    let found = if args.no_models {
+        Ok(Vec::new())
+    } else if args.models.is_empty() && args.engine.quantize.is_none() {
+        all_here()
+    } else {
+        select(&args.models, args.engine.quantize)
+    };
     let selected = match found {
         Ok(selected) => selected,
         Err(error) => {

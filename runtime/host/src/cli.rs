@@ -30,6 +30,10 @@ pub struct Cli {
     #[arg(long = "model", value_name = "NAME")]
     pub models: Vec<String>,
 
+    /// Serve no model here: the application asks another server for all of them (docs/edge.md).
+    #[arg(long, conflicts_with = "models")]
+    pub no_models: bool,
+
     /// Where to compute. `auto` takes a GPU when there is one, else the CPU, and says which and why.
     #[arg(long, value_enum, default_value = "auto")]
     pub device: Device,

@@ -85,11 +85,12 @@ pub async fn run(cli: Cli) -> Result<()> {
         bail!("--runtime-config-file {}: this trigger reads no runtime configuration; --help shows its options", path.display());
     }
     let origin = Origin::choose(&cli);
-    let app = origin.read()?;
+    let mut app = origin.read()?;
     let given = Given::collect(&app, cli.variables.iter().cloned(), |name| env::var(name).ok())?;
-    let models = models::wanted(&app, &cli.models, &given);
+    let models = if cli.no_models { Vec::new() } else { models::wanted(&app, &cli.models, &given) };
     let names: Vec<String> = models.iter().map(|name| models::name_of(name).map_err(anyhow::Error::msg)).collect::<Result<_>>()?;
-    let values = variables::resolve(&app, &given, &names)?;
+    let values = variables::resolve(&app, &given, Some(&names))?;
+    variables::fill_hosts(&mut app, &given)?;
     let served: Vec<Served> = models.iter().map(|name| models::locate(name).map_err(anyhow::Error::msg)).collect::<Result<_>>()?;
 
     let default = if matches!(origin, Origin::Spin(_)) { LISTEN_SPIN } else { LISTEN };
@@ -154,7 +155,10 @@ fn announce(cli: &Cli, address: std::net::SocketAddr, tls: Option<&hearth_server
         return Ok(());
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut text = format!("Serving {scheme}://{address}\n  models: {}\n  device: {device}\n", models.join(", "));
+    let mut text = format!(
+        "Serving {scheme}://{address}\n  models: {}\n  device: {device}\n",
+        if models.is_empty() { "none here".to_owned() } else { models.join(", ") }
+    );
     if let Some(tls) = tls {
         text += &format!("  TLS: {}\n", tls.describe());
     }

@@ -1,7 +1,8 @@
-//! Outgoing HTTP of guests: refused, with the reason where the operator looks for it. The client that would send is a later issue's.
+//! Outgoing HTTP of guests: sent where the manifest says so, and otherwise refused, with the reason where the operator looks for it.
 
 use std::future::Future;
 
+use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// The hooks of one component.
@@ -18,20 +19,21 @@ impl WasiHttpHooks for Outbound {
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        options: Option<RequestOptions>,
         _outcome: Box<dyn Future<Output = Outcome> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let uri = request.uri();
+        if allows(&self.allowed, uri) {
+            return Box::new(async move {
+                let (response, connection) = wasmtime_wasi_http::default_send_request(request, options).await?;
+                Ok((response.map(BodyExt::boxed_unsync), Box::new(connection) as Box<dyn Future<Output = Outcome> + Send>))
+            });
+        }
         let origin = format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |authority| authority.as_str()));
-        let reason = if allows(&self.allowed, uri) {
-            format!("component '{}' calls {origin}, which it may, but this host does not send requests yet", self.component)
-        } else {
-            format!(
-                "component '{0}' may not call {origin}: to permit it, add allowed_outbound_hosts = [\"{origin}\"] to [component.{0}] of spin.toml",
-                self.component
-            )
-        };
-        tracing::warn!("{reason}");
+        tracing::warn!(
+            "component '{0}' may not call {origin}: to permit it, add allowed_outbound_hosts = [\"{origin}\"] to [component.{0}] of spin.toml",
+            self.component
+        );
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
     }
 }
@@ -43,6 +45,7 @@ fn allows(patterns: &[String], uri: &http::Uri) -> bool {
     let port = uri.port_u16().unwrap_or(if scheme == "http" { 80 } else { 443 });
     patterns.iter().any(|pattern| {
         let Some((pattern_scheme, rest)) = pattern.split_once("://") else { return false };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (pattern_host, pattern_port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (rest, None),
@@ -72,6 +75,8 @@ mod tests {
             ("https://example.com", "https://example.com/a", true),
             ("https://example.com", "http://example.com/a", false),
             ("https://example.com", "https://example.com:8443/", false),
+            ("https://example.com/", "https://example.com/a", true),
+            ("http://10.0.0.2:18789/", "http://10.0.0.2:18789/v1/models", true),
             ("https://example.com:*", "https://example.com:8443/", true),
             ("*://*:*", "http://anything:1/", true),
             ("https://*.example.com", "https://a.example.com/", true),
