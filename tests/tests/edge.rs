@@ -49,8 +49,7 @@ fn edge(shape: Shape, other: SocketAddr, more: &[(&str, &str)]) -> Server {
 }
 
 fn chat(model: &str, max_tokens: u32, stream: bool) -> Value {
-    let messages =
-        json!([{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "What is the capital of France?"}]);
+    let messages = json!([{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "What is the capital of France?"}]);
     json!({"model": model, "messages": messages, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": max_tokens > 100, "stream": stream})
 }
 

@@ -29,7 +29,10 @@ fn overlays_render_to_the_golden_files() {
             fs::write(golden(overlay), &rendered).expect("the golden file");
         }
         let wanted = fs::read_to_string(golden(overlay)).expect("the golden file");
-        assert!(rendered == wanted, "{overlay} renders otherwise than tests/golden/kubernetes/{overlay}.yaml says; HEARTH_BLESS=1 takes it");
+        assert!(
+            rendered == wanted,
+            "{overlay} renders otherwise than tests/golden/kubernetes/{overlay}.yaml says; HEARTH_BLESS=1 takes it"
+        );
     }
 }
 

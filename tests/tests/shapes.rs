@@ -192,7 +192,10 @@ fn the_portable_component_answers_the_table_as_the_native_shape_does() {
     let mut command = Command::new(host);
     command.args(["serve", "-S", "cli", "-W", "component-model-async", "--idle-instance-timeout", "600s", "--addr", &address.to_string()]);
     command.arg("--dir").arg(format!("{}::/models", folder.display()));
-    command.args(["--env", "HEARTH_NN_CONTEXT=2048", "--env", "SPIN_VARIABLE_MODELS=smollm2-135m-instruct"]).arg(component).stdout(Stdio::null());
+    command
+        .args(["--env", "HEARTH_NN_CONTEXT=2048", "--env", "SPIN_VARIABLE_MODELS=smollm2-135m-instruct"])
+        .arg(component)
+        .stdout(Stdio::null());
     let portable = Server::of(command, address);
     let native = Server::start(Shape::Native, &model, &["--context", "2048"]);
     portable.wait();
