@@ -59,6 +59,7 @@ impl Cluster {
                 environment: environment(),
                 state: Some(folder.join(format!("state{number}"))),
                 address: Some(instance.address),
+                ..Surroundings::default()
             };
             let (proxy, redis) = (host.address.ip().to_string(), folder.join("redis-url").display().to_string());
             // The same model, mapped once; one thread each, as three share this machine.

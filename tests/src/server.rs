@@ -158,7 +158,7 @@ impl Server {
         };
         let state = surroundings.state.clone().unwrap_or_else(|| scratch(address.port()));
         command.arg("--state-dir").arg(state).args(["--listen", &address.to_string()]);
-        for model in model {
+        if let Some(model) = model {
             command.arg("--model").arg(model);
         }
         command.args(flags);
