@@ -393,7 +393,7 @@ fn a_text_is_found_in_each_form() {
             assert!(found.contains(form), "{found}: {hidden}");
         }
     }
-    assert_eq!(search.first_in(text[..11].as_bytes()), None);
+    assert_eq!(search.first_in(&text.as_bytes()[..11]), None);
 }
 
 /// A collector of traces that keeps all that it is sent.
