@@ -65,7 +65,6 @@ assert refused(openai.PermissionDeniedError, elsewhere, "model_not_allowed").sta
 limited = client(keys("create", "limited", "--requests-per-minute", "2", "--tokens-per-minute", "100000")["token"])
 told = limited.chat.completions.with_raw_response.create(**ASKED).headers
 assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-limit-tokens"]) == ("2", "100000"), told
-# One is used, unless the minute was over by then.
 assert told["x-ratelimit-remaining-requests"] == "1" and int(told["x-ratelimit-remaining-tokens"]) < 100_000, told
 
 
