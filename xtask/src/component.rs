@@ -17,10 +17,15 @@ use crate::toolchain::{Toolchain, WASM_LIBRARY};
 
 /// Builds the chat function, with its page where `page::build` has made that, and returns the component's path, `target/hearth_function.component.wasm`. What is up to date is not made again.
 pub(crate) fn build(workspace_root: &Path) -> Result<PathBuf> {
+    build_member(workspace_root, "hearth-function")
+}
+
+/// Builds a crate of this workspace, and returns the component's path in `target`.
+pub(crate) fn build_member(workspace_root: &Path, package: &str) -> Result<PathBuf> {
     let target = workspace_root.join("target");
-    // A folder of its own: builds of the host and of the function then do not wait for one another's lock.
-    let core = compile(workspace_root, &target.join("wasm"), "hearth-function", true)?;
-    let component = target.join("hearth_function.component.wasm");
+    // A folder of its own: builds of the host and of components then do not wait for one another's lock.
+    let core = compile(workspace_root, &target.join("wasm"), package, true)?;
+    let component = target.join(format!("{}.component.wasm", package.replace('-', "_")));
     encode(&core, &component)?;
     Ok(component)
 }
@@ -60,9 +65,7 @@ fn compile(manifest_dir: &Path, target_dir: &Path, package: &str, locked: bool) 
 
 /// Wraps the module `core` as `component`, unless that is newer than both the module and this program, which holds the adapter.
 fn encode(core: &Path, component: &Path) -> Result<()> {
-    let made = modified(component);
-    let sources = [modified(core), env::current_exe().ok().and_then(|program| modified(&program))];
-    if made.is_some() && sources.iter().flatten().all(|source| Some(*source) < made) {
+    if is_newer(component, &[core]) {
         return Ok(());
     }
     let module = fs::read(core).with_context(|| format!("cannot read {}", core.display()))?;
@@ -72,6 +75,18 @@ fn encode(core: &Path, component: &Path) -> Result<()> {
         .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER))
         .and_then(|mut encoder| encoder.encode())
         .with_context(|| format!("cannot make a component of {}", core.display()))?;
+    write(component, &bytes)
+}
+
+/// Whether the component is newer than all `sources` and than this program.
+pub(crate) fn is_newer(component: &Path, sources: &[&Path]) -> bool {
+    let made = modified(component);
+    let program = env::current_exe().ok().and_then(|program| modified(&program));
+    made.is_some() && sources.iter().map(|source| modified(source)).chain([program]).flatten().all(|source| Some(source) < made)
+}
+
+/// Writes a component.
+pub(crate) fn write(component: &Path, bytes: &[u8]) -> Result<()> {
     // A host that starts meanwhile reads the old component or the new one, never a half.
     let partial = component.with_extension(format!("{}.partial", std::process::id()));
     fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;

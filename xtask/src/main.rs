@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod command;
 mod component;
+mod edge;
 mod fuzz;
 mod neighbours;
 mod node;
@@ -50,7 +51,12 @@ enum Task {
     /// Runs the kernels' tests under AddressSanitizer.
     Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
-    Component,
+    Component {
+        /// The component as well that exports wasi:nn and has a server compute (target/hearth_remote.component.wasm), and the function with it:
+        /// target/hearth_edge.component.wasm.
+        #[arg(long)]
+        edge: bool,
+    },
     /// Bundles the chat page, function/page, into the static files that the function embeds: target/page.
     Page,
 }
@@ -71,7 +77,16 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
-        Task::Component => page::build(&root).and_then(|_| component::build(&root)).map(|path| println!("{}", path.display())),
+        Task::Component { edge } => {
+            page::build(&root)?;
+            if edge {
+                let edge::Edge { remote, whole } = edge::build(&root)?;
+                println!("{}\n{}", remote.display(), whole.display());
+            } else {
+                println!("{}", component::build(&root)?.display());
+            }
+            Ok(())
+        }
         Task::Page => page::build(&root),
     }
 }
