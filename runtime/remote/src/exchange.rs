@@ -151,7 +151,9 @@ fn reason(error: &ErrorCode) -> &'static str {
         ErrorCode::ConnectionTimeout => "it takes no connection in time",
         ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => "it does not answer in time",
         ErrorCode::DnsError(_) | ErrorCode::DnsTimeout => "its name is not known",
-        ErrorCode::TlsProtocolError | ErrorCode::TlsCertificateError | ErrorCode::TlsAlertReceived(_) => "TLS with it fails: see its certificate",
+        ErrorCode::TlsProtocolError | ErrorCode::TlsCertificateError | ErrorCode::TlsAlertReceived(_) => {
+            "TLS with it fails: see its certificate"
+        }
         _ => "the connection to it failed",
     }
 }

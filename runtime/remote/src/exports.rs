@@ -102,7 +102,9 @@ impl Context {
                 *exchange = None;
                 *exchange = Some(Exchange::begin(&self.model, data)?);
             }
-            _ => return Err(Failure::new("invalid_request", "The server that computes takes a document, 'request', and no other tensors.")),
+            _ => {
+                return Err(Failure::new("invalid_request", "The server that computes takes a document, 'request', and no other tensors."));
+            }
         }
         let Some(open) = &mut *exchange else { return Err(Failure::new("invalid_request", "There is nothing after the last chunk.")) };
         let read = open.line().and_then(|line| match line {
