@@ -110,7 +110,8 @@ mod tests {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let request = Request::post(format!("http://{}/v1/nn/large", listener.local_addr().unwrap())).header("x-hearth-hops", "1");
-        let answer = Outbound::default().send(request.body(Bytes::from_static(b"{\"a\":1}")).unwrap(), timeouts);
+        let outbound = Outbound::default();
+        let answer = outbound.send(request.body(Bytes::from_static(b"{\"a\":1}")).unwrap(), timeouts);
         let (answer, ()) = tokio::join!(answer, async {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut read = Vec::new();
