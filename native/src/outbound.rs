@@ -83,3 +83,132 @@ fn reason(error: &Error) -> &'static str {
     }
     if error.is_connect() { "it cannot be reached" } else { "the connection to it broke off" }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use futures::StreamExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::{ports::Outbound as _, *};
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
+    }
+
+    /// Sends a request to a server that reads it and then does as `script` says.
+    async fn send<F>(timeouts: Timeouts, script: impl FnOnce(TcpStream) -> F) -> Result<Response<Incoming>, OutboundError>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let request = Request::post(format!("http://{}/v1/nn/large", listener.local_addr().unwrap())).header("x-hearth-hops", "1");
+        let outbound = Outbound::default();
+        let answer = outbound.send(request.body(Bytes::from_static(b"{\"a\":1}")).unwrap(), timeouts);
+        let (answer, ()) = tokio::join!(answer, async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut read = Vec::new();
+            while !read.ends_with(b"{\"a\":1}") {
+                assert!(socket.read_buf(&mut read).await.unwrap() > 0, "{}", String::from_utf8_lossy(&read));
+            }
+            let text = String::from_utf8(read).unwrap().to_ascii_lowercase();
+            assert!(text.starts_with("post /v1/nn/large http/1.1\r\n") && text.contains("\r\nhost: 127.0.0.1:"), "{text}");
+            assert!(text.contains("\r\nx-hearth-hops: 1\r\n") && text.contains("\r\ncontent-length: 7\r\n"), "{text}");
+            tokio::spawn(script(socket));
+        });
+        answer
+    }
+
+    fn timeouts(first_byte: Duration, idle: Duration) -> Timeouts {
+        Timeouts { connect: LONG, first_byte, idle }
+    }
+
+    #[test]
+    fn pieces_come_as_they_are_sent_and_a_cut_is_an_error() {
+        run(async {
+            let (step, mut steps) = tokio::sync::mpsc::channel::<()>(1);
+            let answer = send(timeouts(LONG, LONG), |mut socket| async move {
+                socket.write_all(HEAD.as_bytes()).await.unwrap();
+                for piece in ["4\r\none\n\r\n", "4\r\ntwo\n\r\n"] {
+                    socket.write_all(piece.as_bytes()).await.unwrap();
+                    steps.recv().await;
+                }
+            });
+            let mut body = answer.await.unwrap().into_body();
+            // The second is not sent before the first is here.
+            assert_eq!(body.next().await.unwrap().unwrap(), "one\n");
+            step.send(()).await.unwrap();
+            assert_eq!(body.next().await.unwrap().unwrap(), "two\n");
+            step.send(()).await.unwrap();
+            let error = body.next().await.unwrap().unwrap_err();
+            assert!(error.message.contains("broke off"), "{error}");
+            assert!(body.next().await.is_none());
+        });
+    }
+
+    #[test]
+    fn who_says_nothing_is_not_waited_for() {
+        run(async {
+            let short = Duration::from_millis(50);
+            let hang = |socket: TcpStream| async move {
+                let _held = socket;
+                std::future::pending::<()>().await;
+            };
+            let waits = Timeouts { connect: short, first_byte: short, idle: LONG };
+            let error = send(waits, hang).await.map(|_| ()).unwrap_err();
+            assert!(error.message.contains("in time"), "{error}");
+            let answer = send(timeouts(LONG, short), |mut socket| async move {
+                socket.write_all(format!("{HEAD}4\r\none\n\r\n").as_bytes()).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            let mut body = answer.await.unwrap().into_body();
+            assert_eq!(body.next().await.unwrap().unwrap(), "one\n");
+            let error = body.next().await.unwrap().unwrap_err();
+            assert!(error.message.contains("in time"), "{error}");
+        });
+    }
+
+    #[test]
+    fn whoever_drops_the_body_ends_the_exchange() {
+        run(async {
+            let (gone, ended) = tokio::sync::oneshot::channel();
+            let answer = send(timeouts(LONG, LONG), |mut socket| async move {
+                socket.write_all(format!("{HEAD}4\r\none\n\r\n").as_bytes()).await.unwrap();
+                let mut rest = Vec::new();
+                let _ = socket.read_to_end(&mut rest).await;
+                let _ = gone.send(());
+            });
+            let mut body = answer.await.unwrap().into_body();
+            assert_eq!(body.next().await.unwrap().unwrap(), "one\n");
+            drop(body);
+            tokio::time::timeout(LONG, ended).await.expect("the connection is closed").unwrap();
+        });
+    }
+
+    #[test]
+    fn where_nobody_listens_it_is_said_without_the_address() {
+        run(async {
+            let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let request = Request::get(format!("http://{address}/")).body(Bytes::new()).unwrap();
+            let error = Outbound::default().send(request, timeouts(LONG, LONG)).await.map(|_| ()).unwrap_err();
+            assert_eq!(error.message, "it refuses connections");
+            // What speaks no TLS is found out.
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let request = Request::get(format!("https://{}/", listener.local_addr().unwrap())).body(Bytes::new()).unwrap();
+            let outbound = Outbound::default();
+            let (answer, ()) = tokio::join!(outbound.send(request, timeouts(LONG, LONG)), async {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            });
+            let error = answer.map(|_| ()).unwrap_err();
+            assert!(error.message.contains("TLS"), "{error}");
+        });
+    }
+}

@@ -31,6 +31,8 @@ pub struct Surroundings {
     pub wrapper: Vec<String>,
     /// Variables of its environment.
     pub environment: Vec<(String, String)>,
+    /// The manifest of a host's application; without one that of this repository.
+    pub manifest: Option<PathBuf>,
     /// Where it keeps what outlives it; without one a folder of its own.
     pub state: Option<PathBuf>,
     /// Where it listens; without one on a free port of the loopback.
@@ -154,7 +156,7 @@ impl Server {
         command.envs(surroundings.environment.iter().cloned());
         match shape {
             Shape::Native => command.arg("serve"),
-            Shape::Wasm => command.arg("--from").arg(root().join("spin.toml")),
+            Shape::Wasm => command.arg("--from").arg(surroundings.manifest.clone().unwrap_or_else(|| root().join("spin.toml"))),
         };
         let state = surroundings.state.clone().unwrap_or_else(|| scratch(address.port()));
         command.arg("--state-dir").arg(state).args(["--listen", &address.to_string()]);

@@ -215,7 +215,12 @@ fn an_edge_needs_no_model_of_its_own() {
     for shape in Shape::ALL {
         let url = format!("http://{}", gpu.address);
         let surroundings = settings(shape, &[("fallback_url", &url), ("fallback_key", KEY)]);
-        let edge = Server::start_without_model(&surroundings, shape, &["--no-models"]);
+        let flags: &[&str] = match shape {
+            Shape::Native => &["--no-models"],
+            // What serverless hosts give an instance.
+            Shape::Wasm => &["--no-models", "--max-instance-memory", "134217728"],
+        };
+        let edge = Server::start_without_model(&surroundings, shape, flags);
         edge.wait();
         let body = json!({"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4, "temperature": 0}).to_string();
         let answer = request(edge.address, "POST", CHAT, Some(body.as_bytes())).expect("an answer");
@@ -230,4 +235,66 @@ fn memory(pid: u32) -> usize {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).expect("the process lives");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
+/// A manifest for the handler that is composed with the component that has a server compute: it imports no wasi-nn.
+fn composed(folder: &Path, gpu: SocketAddr) -> PathBuf {
+    let component = hearth_tests::root().join("target/hearth_edge.component.wasm");
+    assert!(component.exists(), "{} is missing: `cargo xtask component --edge` builds it", component.display());
+    let manifest = format!(
+        r#"spin_manifest_version = 2
+[application]
+name = "edge"
+version = "0.1.0"
+[[trigger.nn-http]]
+route = "/..."
+component = "chat"
+[component.chat]
+source = "{}"
+key_value_stores = ["default", "counters"]
+allowed_outbound_hosts = ["http://{gpu}"]
+environment = {{ HEARTH_REMOTE_URL = "http://{gpu}", HEARTH_REMOTE_KEY = "{KEY}" }}
+[component.chat.variables]
+models = "large"
+"#,
+        component.display()
+    );
+    let path = folder.join("spin.toml");
+    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::write(&path, manifest).expect("a manifest");
+    path
+}
+
+#[test]
+fn a_component_that_needs_no_wasi_nn_has_a_server_compute() {
+    let Some(mut gpu) = gpu() else { return };
+    let folder = std::env::temp_dir().join(format!("hearth-composed-{}", std::process::id()));
+    let manifest = composed(&folder, gpu.address);
+    let surroundings = Surroundings { manifest: Some(manifest), ..Surroundings::default() };
+    let edge = Server::start_without_model(&surroundings, Shape::Wasm, &["--no-models", "--max-instance-memory", "134217728"]);
+    edge.wait();
+    let whole = ask(&edge, "large");
+    assert!(text(Shape::Wasm, &whole).contains("Paris"));
+    let mut events = stream(edge.address, CHAT, &chat("large", 16, true)).expect("a stream");
+    let mut pieces = Vec::new();
+    while let Some(event) = events.next_event().expect("an event") {
+        pieces.push(delta(&event));
+    }
+    assert_eq!(pieces.concat(), text(Shape::Wasm, &whole));
+    assert!(pieces.iter().filter(|piece| !piece.is_empty()).count() > 3, "{pieces:?}");
+    assert_eq!(ask(&edge, "unheard").status, 404);
+
+    let mut events = stream(edge.address, CHAT, &chat("large", 1500, true)).expect("a stream");
+    while delta(&events.next_event().expect("an event").expect("text")).is_empty() {}
+    gpu.kill();
+    let mut last = String::new();
+    while let Some(event) = events.next_event().expect("the edge's own answer ends as it should") {
+        last = event;
+    }
+    assert!(last.contains("broke off"), "{last}");
+    assert_eq!(ask(&edge, "large").status, 503);
+    gpu.start_again();
+    gpu.wait();
+    assert_eq!(ask(&edge, "large").status, 200);
+    let _ = std::fs::remove_dir_all(&folder);
 }

@@ -1,4 +1,5 @@
-//! The whole service as one component without imports but plain WASI: the handler, the engine that exports `wasi:nn` to it, and a stand-in for what Spin offers.
+//! The handler composed with what exports `wasi:nn` to it, for hosts that do not: the engine, with a stand-in for what Spin offers, so that plain WASI is all that is left to be
+//! imported; or, for the edge, what has a Hearth server compute.
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, plug, types::Package};
 
 use crate::component::{self, Guest};
 
-/// What is made.
+/// The whole service as one component.
 pub(crate) struct Portable {
     /// The engine alone, which exports `wasi:nn`: for hosts that compose it themselves, as Spin does, and have variables and key-value.
     pub(crate) nn: PathBuf,
@@ -18,24 +19,41 @@ pub(crate) struct Portable {
     pub(crate) whole: PathBuf,
 }
 
+/// The service without an engine.
+pub(crate) struct Edge {
+    /// The provider alone, for hosts that compose it themselves, as Spin does.
+    pub(crate) remote: PathBuf,
+    /// The handler with it.
+    pub(crate) whole: PathBuf,
+}
+
 /// What the engine is compiled with: vectors of 128 bits, and a stack for grammars.
 const ENGINE_FLAGS: &str = "-C target-feature=+simd128 -C link-arg=-zstack-size=4194304";
 
 /// Builds the parts, with the models `embedded` (`name=path`) in the engine, and puts them together. What is up to date is not made again.
-pub(crate) fn build(root: &Path, embedded: &[String]) -> anyhow::Result<Portable> {
+pub(crate) fn portable(root: &Path, embedded: &[String]) -> anyhow::Result<Portable> {
     let target = root.join("target");
     let embedded = embedded.iter().map(|model| absolute(model)).collect::<anyhow::Result<Vec<_>>>()?.join(",");
     let environment = [("HEARTH_NN_EMBED", embedded.as_str())];
     let engine = Guest { package: "hearth-nn", profile: "portable", flags: ENGINE_FLAGS, environment: &environment };
     let nn = component::make(root, &target.join("wasm-nn"), &engine, &target.join("hearth_nn.component.wasm"))?;
-    let stand_in = Guest { package: "hearth-stand-in", ..component::FUNCTION };
-    let stand_in = component::make(root, &target.join("wasm"), &stand_in, &target.join("hearth_stand_in.component.wasm"))?;
-    let function = component::build(root)?;
-    let whole = target.join("hearth_portable.component.wasm");
-    if !component::is_newer(&whole, &[&nn, &stand_in, &function]) {
-        component::write(&whole, &compose(&function, &[&nn, &stand_in])?)?;
-    }
+    let stand_in = small(root, "hearth-stand-in")?;
+    let whole = compose(&component::build(root)?, &[&nn, &stand_in], target.join("hearth_portable.component.wasm"))?;
     Ok(Portable { nn, whole })
+}
+
+/// Builds the handler and what has a server compute, and puts them together. What is up to date is not made again.
+pub(crate) fn edge(root: &Path) -> anyhow::Result<Edge> {
+    let remote = small(root, "hearth-remote")?;
+    let whole = compose(&component::build(root)?, &[&remote], root.join("target/hearth_edge.component.wasm"))?;
+    Ok(Edge { remote, whole })
+}
+
+/// A crate that is compiled as the function is, which so has a part of its build.
+fn small(root: &Path, package: &str) -> anyhow::Result<PathBuf> {
+    let target = root.join("target");
+    let component = target.join(format!("{}.component.wasm", package.replace('-', "_")));
+    component::make(root, &target.join("wasm"), &Guest { package, ..component::FUNCTION }, &component)
 }
 
 /// `name=path` with a path that means the same in every folder.
@@ -45,8 +63,12 @@ fn absolute(model: &str) -> anyhow::Result<String> {
     Ok(format!("{name}={}", path.display()))
 }
 
-/// `socket` with its imports from what `plugs` export. What they themselves import stays to be imported.
-fn compose(socket: &Path, plugs: &[&Path]) -> anyhow::Result<Vec<u8>> {
+/// Writes to `whole` the component `socket` with its imports from what `plugs` export, unless that is newer. What they themselves import stays to be imported.
+fn compose(socket: &Path, plugs: &[&Path], whole: PathBuf) -> anyhow::Result<PathBuf> {
+    let parts: Vec<&Path> = plugs.iter().copied().chain([socket]).collect();
+    if component::is_newer(&whole, &parts) {
+        return Ok(whole);
+    }
     let mut graph = CompositionGraph::new();
     let mut register = |path: &Path| {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -61,5 +83,6 @@ fn compose(socket: &Path, plugs: &[&Path]) -> anyhow::Result<Vec<u8>> {
     let socket = register(socket)?;
     plug(&mut graph, plugs, socket)?;
     let bytes = graph.encode(EncodeOptions::default()).map_err(|error| anyhow!("the composed component is not valid: {error}"))?;
-    Ok(bytes)
+    component::write(&whole, &bytes)?;
+    Ok(whole)
 }

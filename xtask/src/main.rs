@@ -57,6 +57,10 @@ enum Task {
     Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component {
+        /// The component as well that exports wasi:nn and has a server compute (target/hearth_remote.component.wasm), and the function with it:
+        /// target/hearth_edge.component.wasm.
+        #[arg(long)]
+        edge: bool,
         /// The engine as well, which exports wasi:nn (target/hearth_nn.component.wasm), and all in one component that needs no wasi:nn of its host:
         /// target/hearth_portable.component.wasm.
         #[arg(long)]
@@ -91,12 +95,17 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
-        Task::Component { portable, embed } => {
+        Task::Component { edge, portable, embed } => {
             page::build(&root)?;
+            if edge {
+                let compose::Edge { remote, whole } = compose::edge(&root)?;
+                println!("{}\n{}", remote.display(), whole.display());
+            }
             if portable {
-                let compose::Portable { nn, whole } = compose::build(&root, &embed)?;
+                let compose::Portable { nn, whole } = compose::portable(&root, &embed)?;
                 println!("{}\n{}", nn.display(), whole.display());
-            } else {
+            }
+            if !edge && !portable {
                 println!("{}", component::build(&root)?.display());
             }
             Ok(())

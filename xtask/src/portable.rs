@@ -27,7 +27,7 @@ const WASMTIME_FEATURES: &str = "run,serve,compile,parallel-compilation,cache,co
 /// The table of cases on the portable component, and on the native shape beside it.
 fn service(root: &Path) -> anyhow::Result<()> {
     page::build(root)?;
-    let component = compose::build(root, &[])?.whole;
+    let component = compose::portable(root, &[])?.whole;
     let host = wasmtime(root)?;
     let data = root.join("target/test-data");
     command::run(cargo(root).args(["test", "--workspace", "--locked", "--no-run", "--test", "shapes"]))?;

@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use crate::{
     command::{self, cargo, run_quietly, works},
-    component, examples,
+    compose, examples,
     neighbours::Neighbours,
     node::Node,
     page, system,
@@ -46,7 +46,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     llama_cpp(&python, &data)?;
     sources(OPENAI, &python, &data)?;
     page::build(root)?;
-    component::build(root)?;
+    compose::edge(root)?;
     examples::build(root)?;
 
     // The test of the arrows asks cargo for all dependencies, those of other systems too, and does so without a network.

@@ -107,7 +107,7 @@ enum Side<C> {
         /// Why it is not here.
         refused: NnError,
         /// The answer that comes.
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
     },
 }
 
@@ -168,7 +168,7 @@ fn the_clearer(here: NnError, elsewhere: NnError) -> NnError {
 
 impl<P: Ports> Way<P> {
     /// Asks the other server, and waits for the first piece of its answer.
-    async fn begin(&self, inputs: Tensors, exchange: &mut Option<Exchange>) -> Result<Tensors, NnError> {
+    async fn begin(&self, inputs: Tensors, exchange: &mut Option<Box<Exchange>>) -> Result<Tensors, NnError> {
         *exchange = None;
         let Some(link) = &self.link else { return Err(failure("internal", "There is no way to another server.")) };
         let document = match <[_; 1]>::try_from(inputs) {
@@ -176,12 +176,12 @@ impl<P: Ports> Way<P> {
             _ => return Err(failure("invalid_request", "Another server takes a document, 'request', and no other tensors.")),
         };
         let path = format!("{PATH}{}", encoded(&self.name));
-        *exchange = Some(link.ask(&self.ports, Method::POST, &path, Bytes::from(document)).await?);
+        *exchange = Some(Box::new(link.ask(&self.ports, Method::POST, &path, Bytes::from(document)).await?));
         self.next(exchange).await
     }
 
     /// The next piece of its answer.
-    async fn next(&self, exchange: &mut Option<Exchange>) -> Result<Tensors, NnError> {
+    async fn next(&self, exchange: &mut Option<Box<Exchange>>) -> Result<Tensors, NnError> {
         let Some(open) = exchange else { return Err(failure("invalid_request", "There is nothing after the last chunk.")) };
         let outputs = match open.line(&self.ports, LINE_MAX).await? {
             None => return Err(open.failed(&self.ports, "its answer broke off").await),

@@ -94,7 +94,7 @@ mod tests {
     fn tensors_come_back_as_they_were() {
         let tensor = |dimensions: &[u32], ty, data: &[u8]| Tensor { dimensions: dimensions.to_vec(), ty, data: data.to_vec() };
         let outputs: Tensors = [
-            ("text", tensor(&[7], TensorType::U8, "a\n\"ß🌍"[..9].as_bytes().get(..7).unwrap_or(b"a\n\"\xc3\x9fzz"))),
+            ("text", tensor(&[7], TensorType::U8, "a\n\"ßxy".as_bytes())),
             ("none", tensor(&[0], TensorType::U8, b"")),
             ("broken", tensor(&[2], TensorType::U8, &[0xff, 0])),
             ("tokens", tensor(&[2], TensorType::I32, &[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff])),

@@ -8,7 +8,9 @@ use crate::guests::scratch;
 #[test]
 fn random_damage_never_panics() {
     let (locked_app, manifest) = (include_str!("../data/spin.lock"), include_str!("../../../../spin.toml"));
-    let path = scratch("damaged").join("application");
+    let folder = scratch("damaged");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("application");
     let mut state = 7u64;
     let mut next = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
