@@ -6,8 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail, ensure};
 use wac_graph::{CompositionGraph, EncodeOptions, plug, types::Package};
+use wit_component::DecodedWasm;
 
 use crate::component::{self, Guest};
 
@@ -30,6 +31,9 @@ pub(crate) struct Edge {
 /// What the engine is compiled with: vectors of 128 bits, and a stack for grammars.
 const ENGINE_FLAGS: &str = "-C target-feature=+simd128 -C link-arg=-zstack-size=4194304";
 
+/// Packages of WASI that every host has which serves HTTP.
+const PLAIN: [&str; 7] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
 /// Builds the parts, with the models `embedded` (`name=path`) in the engine, and puts them together. What is up to date is not made again.
 pub(crate) fn portable(root: &Path, embedded: &[String]) -> anyhow::Result<Portable> {
     let target = root.join("target");
@@ -39,6 +43,7 @@ pub(crate) fn portable(root: &Path, embedded: &[String]) -> anyhow::Result<Porta
     let nn = component::make(root, &target.join("wasm-nn"), &engine, &target.join("hearth_nn.component.wasm"))?;
     let stand_in = small(root, "hearth-stand-in")?;
     let whole = compose(&component::build(root)?, &[&nn, &stand_in], target.join("hearth_portable.component.wasm"))?;
+    check_imports(&fs::read(&whole)?)?;
     Ok(Portable { nn, whole })
 }
 
@@ -85,4 +90,15 @@ fn compose(socket: &Path, plugs: &[&Path], whole: PathBuf) -> anyhow::Result<Pat
     let bytes = graph.encode(EncodeOptions::default()).map_err(|error| anyhow!("the composed component is not valid: {error}"))?;
     component::write(&whole, &bytes)?;
     Ok(whole)
+}
+
+/// That a component imports nothing but what plain WASI hosts have.
+fn check_imports(component: &[u8]) -> anyhow::Result<()> {
+    let decoded = wit_component::decode(component).context("the composed component cannot be read")?;
+    let DecodedWasm::Component(resolve, world) = decoded else { bail!("what was composed is no component") };
+    let imports = resolve.worlds[world].imports.keys().map(|import| resolve.name_world_key(import));
+    let plain = |import: &String| PLAIN.iter().any(|package| import.starts_with(package));
+    let unmet: Vec<String> = imports.filter(|import| !plain(import)).collect();
+    ensure!(unmet.is_empty(), "the composed component would need of its host: {}", unmet.join(", "));
+    Ok(())
 }

@@ -13,16 +13,16 @@ use crate::{
 pub(crate) struct Provider;
 
 /// A tensor as a guest holds it.
-struct Tensor(hearth_engine::Tensor);
+pub(crate) struct Tensor(hearth_engine::Tensor);
 
 /// An error as a guest holds it.
-struct Failure(Error);
+pub(crate) struct Failure(Error);
 
 /// A graph as a guest holds it.
-struct Graph(hearth_engine::Graph);
+pub(crate) struct Graph(hearth_engine::Graph);
 
 /// A context as a guest holds it, counted as long as it is there.
-struct Context {
+pub(crate) struct Context {
     context: RefCell<hearth_engine::Context>,
     _counted: Rc<()>,
 }
