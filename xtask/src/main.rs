@@ -10,6 +10,7 @@ mod node;
 mod page;
 mod portable;
 mod sanitize;
+mod scaling;
 mod system;
 mod test;
 mod toolchain;
@@ -49,6 +50,8 @@ enum Task {
     Portable,
     /// Runs the kernels' tests under AddressSanitizer.
     Sanitize,
+    /// Replays load traces through the autoscaler's policy of deploy/kubernetes and writes docs/scaling: plots, and a table.
+    Scaling,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
     /// Bundles the chat page, function/page, into the static files that the function embeds: target/page.
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
+        Task::Scaling => scaling::run(&root),
         Task::Component => page::build(&root).and_then(|_| component::build(&root)).map(|path| println!("{}", path.display())),
         Task::Page => page::build(&root),
     }
