@@ -148,7 +148,12 @@ impl Drop for Cluster {
 
 /// What both shapes are told by variables, each by its own.
 fn environment() -> Vec<(String, String)> {
-    let all = [("HEARTH_MASTER_KEY", MASTER_KEY), ("SPIN_VARIABLE_MASTER_KEY", MASTER_KEY), ("HEARTH_KEYS", "required"), ("SPIN_VARIABLE_KEYS", "required")];
+    let all = [
+        ("HEARTH_MASTER_KEY", MASTER_KEY),
+        ("SPIN_VARIABLE_MASTER_KEY", MASTER_KEY),
+        ("HEARTH_KEYS", "required"),
+        ("SPIN_VARIABLE_KEYS", "required"),
+    ];
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 

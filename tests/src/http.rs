@@ -128,13 +128,7 @@ pub fn stream_with(address: SocketAddr, path: &str, fields: &[(&str, &str)], bod
     Ok(Sse { status, headers, reader, text: String::new() })
 }
 
-fn send(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    fields: &[(&str, &str)],
-    body: Option<&[u8]>,
-) -> io::Result<BufReader<TcpStream>> {
+fn send(address: SocketAddr, method: &str, path: &str, fields: &[(&str, &str)], body: Option<&[u8]>) -> io::Result<BufReader<TcpStream>> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(Duration::from_secs(300)))?;

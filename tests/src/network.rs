@@ -16,8 +16,7 @@ const INSIDE: &str = "TEST_NETWORK";
 const UNSHARE: [&str; 5] = ["--map-root-user", "--net", "--mount", "sh", "-c"];
 const SCRIPT: &str = "mount -t tmpfs tmpfs /run && ip link set lo up && exec \"$@\"";
 /// Whether all of it is allowed.
-const PROBE: &str =
-    "ip link add probe type bridge && ip netns add probe && ip link add v-probe type veth peer name eth0 netns probe && nsenter --net=/run/netns/probe true";
+const PROBE: &str = "ip link add probe type bridge && ip netns add probe && ip link add v-probe type veth peer name eth0 netns probe && nsenter --net=/run/netns/probe true";
 
 /// A network for documentation (RFC 5737): nothing of this machine has an address in it.
 const NET: [u8; 3] = [192, 0, 2];
@@ -52,9 +51,10 @@ pub fn in_network(test: &str, body: impl FnOnce(Network)) {
         command
     };
     let probe = unshare().args(["sh", "-c", PROBE]).stdin(Stdio::null()).output();
-    if let Err(why) = probe.map_err(|error| error.to_string()).and_then(|probe| {
-        if probe.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&probe.stderr).into_owned()) }
-    }) {
+    if let Err(why) = probe
+        .map_err(|error| error.to_string())
+        .and_then(|probe| if probe.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&probe.stderr).into_owned()) })
+    {
         eprintln!("NOT ISOLATED: network namespaces are not allowed here, all hosts are addresses of the loopback: {why}");
         return body(Network::Loopback);
     }

@@ -82,7 +82,8 @@ fn keys_and_limits(cluster: &Cluster) {
         let began = minute();
         let mut answers = [[0; 2]; 3];
         for turn in 0..3 * LIMIT {
-            let answer = request_with(cluster.instances[turn % 3].address, "GET", "/v1/models", &[("authorization", &limited)], None).expect("an answer");
+            let answer = request_with(cluster.instances[turn % 3].address, "GET", "/v1/models", &[("authorization", &limited)], None)
+                .expect("an answer");
             assert!([200, 429].contains(&answer.status), "{}: {}", answer.status, answer.json());
             answers[turn % 3][usize::from(answer.status == 429)] += 1;
         }
@@ -110,7 +111,8 @@ fn kept_is_found_everywhere(cluster: &Cluster, key: &str) {
     let fields = [("authorization", key)];
     let ask = |instance: usize, method: &str, path: &str, body: Option<Value>| {
         let body = body.map(|body| body.to_string());
-        let answer = request_with(cluster.instances[instance].address, method, path, &fields, body.as_deref().map(str::as_bytes)).expect("an answer");
+        let answer = request_with(cluster.instances[instance].address, method, path, &fields, body.as_deref().map(str::as_bytes))
+            .expect("an answer");
         assert_eq!(answer.status, 200, "{method} {path} at instance {instance}: {}", answer.json());
         answer.json()
     };
@@ -141,7 +143,12 @@ fn one_is_killed(cluster: &mut Cluster, key: &str) {
     let address = cluster.address;
     let killed = thread::scope(|scope| {
         let _stop = Stop(&load.over);
-        (0..6).for_each(|client| drop(scope.spawn({ let load = &load; move || load.run(address, key, client) })));
+        (0..6).for_each(|client| {
+            drop(scope.spawn({
+                let load = &load;
+                move || load.run(address, key, client)
+            }))
+        });
         wait("the load has begun", || load.answered.load(Relaxed) > 12);
         wait("the instance computes", || cluster.measure(victim, "hearth_num_requests_running") > 0.0);
         cluster.instances[victim].kill();
@@ -172,7 +179,12 @@ fn all_are_started_anew(cluster: &mut Cluster, key: &str) {
     let address = cluster.address;
     thread::scope(|scope| {
         let _stop = Stop(&load.over);
-        (0..6).for_each(|client| drop(scope.spawn({ let load = &load; move || load.run(address, key, client) })));
+        (0..6).for_each(|client| {
+            drop(scope.spawn({
+                let load = &load;
+                move || load.run(address, key, client)
+            }))
+        });
         for server in &mut cluster.instances {
             let before = load.answered.load(Relaxed);
             wait("the load goes on", || load.answered.load(Relaxed) > before + 12);
@@ -288,7 +300,8 @@ fn keep(address: SocketAddr, key: &str, words: &str) -> Result<(), Failure> {
     let fail = |why: String| Failure { began, id: None, why };
     let fields = [("authorization", key)];
     let body = json!({"items": [{"role": "user", "content": words}]}).to_string();
-    let made = request_with(address, "POST", "/v1/conversations", &fields, Some(body.as_bytes())).map_err(|error| fail(error.to_string()))?;
+    let made =
+        request_with(address, "POST", "/v1/conversations", &fields, Some(body.as_bytes())).map_err(|error| fail(error.to_string()))?;
     let made: Value = serde_json::from_slice(&made.body).map_err(|error| fail(error.to_string()))?;
     let path = format!("/v1/conversations/{}/items", made["id"].as_str().ok_or_else(|| fail(made.to_string()))?);
     let found = request_with(address, "GET", &path, &fields, None).map_err(|error| fail(error.to_string()))?;
@@ -323,7 +336,8 @@ fn talk(cluster: &Cluster, key: &str, run: &str) -> f64 {
                 7 * turn + 2
             );
             messages.as_array_mut().expect("a list").push(json!({"role": "user", "content": question}));
-            let answer = ask(cluster.address, key, Some(&format!("{run} {index}")), messages, false).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let answer =
+                ask(cluster.address, key, Some(&format!("{run} {index}")), messages, false).unwrap_or_else(|failure| panic!("{failure:?}"));
             messages.as_array_mut().expect("a list").push(json!({"role": "assistant", "content": answer.text}));
             places.insert((index, cluster.asked(&answer.id)));
         }

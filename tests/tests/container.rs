@@ -43,9 +43,12 @@ fn images_hold_what_they_should_and_run_without_rights() {
             succeeds(script.args([name, variant]).arg(layout).arg(built.parent().expect("a folder")))
         };
         eprintln!("{name}: {}", String::from_utf8_lossy(&build(&layout).stdout));
-        build(&again);
-        let index = |layout: &Path| fs::read_to_string(layout.join("index.json")).expect("an index");
-        assert_eq!(index(&layout), index(&again), "{name}: the same files give the same image");
+        // Once is enough: packing takes a while.
+        if shape == Shape::Native {
+            build(&again);
+            let index = |layout: &Path| fs::read_to_string(layout.join("index.json")).expect("an index");
+            assert_eq!(index(&layout), index(&again), "{name}: the same files give the same image");
+        }
 
         let configuration = configuration(&layout);
         let told = &configuration["config"];

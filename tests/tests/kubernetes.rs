@@ -29,7 +29,10 @@ fn overlays_render_to_the_golden_files() {
             fs::write(golden(overlay), &rendered).expect("the golden file");
         }
         let wanted = fs::read_to_string(golden(overlay)).expect("the golden file");
-        assert!(rendered == wanted, "{overlay} renders otherwise than tests/golden/kubernetes/{overlay}.yaml says; HEARTH_BLESS=1 takes it");
+        assert!(
+            rendered == wanted,
+            "{overlay} renders otherwise than tests/golden/kubernetes/{overlay}.yaml says; HEARTH_BLESS=1 takes it"
+        );
     }
 }
 
@@ -84,7 +87,8 @@ fn what_is_wrong_with_a_manifest_is_found() {
 fn the_policy_does_what_the_docs_show() {
     let Some(python) = python() else { return };
     let folder = std::env::temp_dir().join(format!("hearth-scaling-{}", std::process::id()));
-    let replayed = Command::new(python).arg(root().join("tests/python/scaling.py")).arg(root()).arg(&folder).output().expect("Python starts");
+    let replayed =
+        Command::new(python).arg(root().join("tests/python/scaling.py")).arg(root()).arg(&folder).output().expect("Python starts");
     assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
     let table = fs::read_to_string(folder.join("table.md")).expect("a table");
     let shown = fs::read_to_string(root().join("docs/scaling/table.md")).expect("the docs' table");

@@ -38,6 +38,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
+    system::ensure(&["iproute2"], "testing several hosts on one machine")?;
     browser()?;
     let neighbours = Neighbours::get(&data)?;
     let python = python(root)?;
