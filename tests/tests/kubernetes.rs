@@ -82,6 +82,21 @@ fn what_is_wrong_with_a_manifest_is_found() {
     fs::remove_dir_all(&folder).expect("it was made");
 }
 
+/// docs/scaling is what the policy of the manifests comes to; `cargo xtask scaling` writes it.
+#[test]
+fn the_policy_does_what_the_docs_show() {
+    let Some(python) = python() else { return };
+    let folder = std::env::temp_dir().join(format!("hearth-scaling-{}", std::process::id()));
+    let replayed =
+        Command::new(python).arg(root().join("tests/python/scaling.py")).arg(root()).arg(&folder).output().expect("Python starts");
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+    let table = fs::read_to_string(folder.join("table.md")).expect("a table");
+    let shown = fs::read_to_string(root().join("docs/scaling/table.md")).expect("the docs' table");
+    assert_eq!(table, shown, "docs/scaling is of another policy: `cargo xtask scaling` writes it anew");
+    assert_eq!(table.lines().filter(|row| row.contains("as the manifests have it")).count(), 3);
+    fs::remove_dir_all(&folder).expect("it was made");
+}
+
 fn check(python: &Path, files: &[PathBuf]) -> Output {
     let mut command = Command::new(python);
     // The models of others warn of their own fields' names.

@@ -15,6 +15,7 @@ mod page;
 mod plugin;
 mod portable;
 mod sanitize;
+mod scaling;
 mod system;
 mod test;
 mod toolchain;
@@ -55,6 +56,8 @@ enum Task {
     Portable,
     /// Runs the kernels' tests under AddressSanitizer.
     Sanitize,
+    /// Replays load traces through the autoscaler's policy of deploy/kubernetes and writes docs/scaling: plots, and a table.
+    Scaling,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component {
         /// The component as well that exports wasi:nn and has a server compute (target/hearth_remote.component.wasm), and the function with it:
@@ -113,6 +116,7 @@ fn main() -> anyhow::Result<()> {
         Task::Plugin(args) => plugin::run(&root, &args),
         Task::Examples => examples::build(&root).map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Task::Package(args) => package::run(&root, &args),
+        Task::Scaling => scaling::run(&root),
         Task::Page => page::build(&root),
     }
 }
