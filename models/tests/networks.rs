@@ -5,7 +5,7 @@ mod support;
 use burn::tensor::Device;
 use hearth_kernels::{Batch, KvCache, Step};
 use hearth_models::{
-    arch::{self, Network, Source},
+    arch::{self, Network, Outline, Source},
     gguf::Gguf,
 };
 use support::{Builder, Random, reference};
@@ -404,6 +404,37 @@ fn weights_are_counted_once_where_the_head_is_the_embedding() {
     let head = weights(untied.file) - tied;
     assert!(head >= (VOCABULARY * 32 * 2) as usize, "{head} bytes for a head of {VOCABULARY}x32");
     assert!(tied > 7 * 4 * head, "{tied} bytes for 7 layers, each of more than 4 times the {head} of the head");
+}
+
+/// What `hearth capacity` reads of a header is what loading the file finds.
+#[test]
+fn an_outline_is_that_of_the_network() {
+    let device = Device::flex();
+    let trained = |file: Builder, architecture: &str| match architecture {
+        "llama" | "gemma2" | "gemma3" => file.u32(&format!("{architecture}.context_length"), 64),
+        _ => file,
+    };
+    for (architecture, file, windows) in [
+        ("llama", llama(false), vec![None; 2]),
+        ("llama", llama(false).u32("llama.attention.sliding_window", 5), vec![Some(5); 2]),
+        ("qwen2", decoder("qwen2"), vec![None; 2]),
+        ("qwen3", decoder("qwen3"), vec![None; 2]),
+        ("qwen3moe", decoder("qwen3moe"), vec![None; 2]),
+        // Its file names a window, which nobody takes.
+        ("phi3", decoder("phi3"), vec![None; 2]),
+        ("gemma2", gemma2(5), vec![Some(5), None, Some(5)]),
+    ] {
+        let bytes = trained(file, architecture).build();
+        let network = load(&bytes, &device);
+        let outline = Outline::of(&Gguf::parse(&bytes).unwrap()).unwrap();
+        let kv = outline.kv.unwrap();
+        assert_eq!((outline.context_length, outline.vocabulary), (64, network.vocabulary()), "{architecture}");
+        assert_eq!((kv.shape, kv.windows), (network.kv_shape(), windows), "{architecture}");
+        assert_eq!(outline.cpu_bytes, network.weight_bytes() as u64, "{architecture}");
+        // A head of its own leaves the embedding at a row; of five experts three are read.
+        let all_are_read = !["qwen3", "qwen3moe", "phi3"].contains(&architecture);
+        assert_eq!(outline.token_bytes == outline.cpu_bytes, all_are_read, "{architecture}: {}", outline.token_bytes);
+    }
 }
 
 #[test]

@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 
 /// How far the prediction may be from what was measured; docs/capacity.md has how far it was.
 const TOLERANCE: f64 = 0.15;
-/// Tokens of the chat that is measured: half a prompt, and then an answer.
-const CONTEXT: usize = 1024;
+/// The chats that are measured: so many at once, each of so many tokens of prompt and of answer.
+const CHATS: usize = 8;
+const PROMPT: usize = 512;
+const ANSWER: usize = 64;
 
 /// A fetched model; without it the test is skipped loudly, and fails in CI.
 fn model(link: &str) -> Option<PathBuf> {
@@ -48,30 +50,36 @@ impl Drop for Server {
     }
 }
 
-/// The most memory that a server has used after one chat that fills a context of [`CONTEXT`] tokens.
+/// The most memory that a server has used after [`CHATS`] at once.
 fn measured(home: &Home, model: &Path) -> f64 {
-    let context = CONTEXT.to_string();
-    let flags = ["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--sequences", "1", "--no-store", "--context", &context, "--model"];
+    let chats = CHATS.to_string();
+    let flags =
+        ["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--no-store", "--context", "1024", "--sequences", &chats, "--model"];
     let mut command = home.hearth(&flags);
     let mut server = Server(command.arg(model).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let mut line = String::new();
     // Open to the end: the server has more to say.
     let mut said = BufReader::new(server.0.stdout.take().unwrap());
     said.read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("Hearth is ready at http://").unwrap().to_owned();
-    // Each word is a token; `ignore_eos` has the answer fill what is left.
-    let prompt = "the ".repeat(CONTEXT / 2);
-    let body = json!({"prompt": prompt, "max_tokens": CONTEXT / 4, "temperature": 0, "ignore_eos": true}).to_string();
-    let mut socket = TcpStream::connect(&address).unwrap();
+    let address = line.trim().strip_prefix("Hearth is ready at http://").unwrap();
+    std::thread::scope(|scope| (0..CHATS).for_each(|number| drop(scope.spawn(move || chat(address, number)))));
+    let status = fs::read_to_string(format!("/proc/{}/status", server.0.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() * 1024.0
+}
+
+/// One chat, from its first token on another than those of other numbers: what they have in common would be kept once.
+fn chat(address: &str, number: usize) {
+    // Each word is a token; `ignore_eos` has the answer be as long as it may.
+    let prompt = format!("{number} {}", "the ".repeat(PROMPT - 2));
+    let body = json!({"prompt": prompt, "max_tokens": ANSWER, "temperature": 0, "ignore_eos": true}).to_string();
+    let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
     let head = format!("POST /v1/completions HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n");
     write!(socket, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let status = fs::read_to_string(format!("/proc/{}/status", server.0.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() * 1024.0
 }
 
 #[test]
@@ -79,10 +87,9 @@ fn the_memory_of_a_server_is_predicted() {
     for link in ["smollm2.gguf", "gemma3.gguf"] {
         let Some(model) = model(link) else { return };
         let home = Home::new();
-        // What was used of the cache: the prompt and the answer.
-        let used = (CONTEXT / 2 + CONTEXT / 4).to_string();
-        let report = capacity(&home, &model, &["--context", &used]);
-        let predicted = report["need"]["total_bytes"].as_f64().unwrap();
+        let (used, chats) = ((PROMPT + ANSWER).to_string(), CHATS.to_string());
+        let report = capacity(&home, &model, &["--context", &used, "--sequences", &chats]);
+        let predicted = report["need"]["peak_bytes"].as_f64().unwrap();
         let measured = measured(&home, &model);
         eprintln!(
             "{link}: {:.1} MB predicted, {:.1} MB measured, {:+.1} %",

@@ -28,7 +28,7 @@ pub(crate) fn tar_gz(folder: &Path, names: &[&str], archive: &Path, epoch: u64) 
     let alike = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu", &time];
     run_quietly(Command::new("tar").args(alike).arg("--create").arg("--file").arg(&tar).arg("--directory").arg(folder).args(names))?;
     // Without a name and a time of its own.
-    run_quietly(Command::new("gzip").args(["--no-name", "--best", "--force"]).arg(&tar))?;
+    run_quietly(Command::new("gzip").args(["--no-name", "--force"]).arg(&tar))?;
     let made = tar.with_extension("tar.gz");
     if made != archive {
         fs::rename(&made, archive).with_context(|| format!("cannot write {}", archive.display()))?;

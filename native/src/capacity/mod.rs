@@ -7,9 +7,14 @@ mod machine;
 mod need;
 mod report;
 
+use std::path::Path;
+
 use anyhow::Context;
 use clap::Args;
-use hearth_engine::{Outline, Quantization};
+use hearth_engine::{
+    Outline, Quantization,
+    gguf::{Gguf, MappedFile},
+};
 
 use crate::{
     cli::{Device, KvCache, at_least_one},
@@ -58,6 +63,16 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Bytes of the largest tensor of a GGUF file; a folder's tensors are read one by one, and let go.
+fn largest_tensor(path: &Path) -> anyhow::Result<u64> {
+    if path.is_dir() {
+        return Ok(0);
+    }
+    let file = MappedFile::open(path)?;
+    let gguf = Gguf::parse(&file)?;
+    Ok(gguf.tensors.values().map(|tensor| tensor.range.len() as u64).max().unwrap_or(0))
+}
+
 /// Prints the need and what there is.
 pub(crate) fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     let word: Vec<String> = args.model.iter().cloned().collect();
@@ -71,7 +86,7 @@ pub(crate) fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         args.context
     );
     let context = if args.context == 0 { outline.context_length } else { args.context };
-    let need = Need::of(&outline, args.kv_cache.into(), context, args.sequences)?;
+    let need = Need::of(&outline, largest_tensor(&model.path)?, args.kv_cache.into(), context, args.sequences)?;
     let machine = Machine::look(args.device, args.memory << 20, args.bandwidth.map(|gigabytes| gigabytes * 1e9))?;
     let report = Report { model: model.name, kv_cache: args.kv_cache, outline, need, machine };
     if args.json {

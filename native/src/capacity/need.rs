@@ -4,16 +4,16 @@ use hearth_engine::{KvType, Outline};
 
 /// Positions of a block of the KV cache: a chat takes whole ones.
 const BLOCK: usize = 16;
-/// Bytes of the process without any model: program, server, store, threads. Measured, as the two below: docs/capacity.md.
-const PROCESS: u64 = 24 << 20;
-/// Bytes of tokenizer, grammar tables and buffers for each token of the vocabulary.
-const VOCABULARY_ENTRY: u64 = 400;
+/// Bytes of the process without any model: program, server, threads. Measured, as the next two are: docs/capacity.md.
+const PROCESS: u64 = 44_000_000;
+/// Bytes of tokenizer and tables for each token of the vocabulary.
+const VOCABULARY_ENTRY: u64 = 128;
+/// Bytes of a chat beside its KV cache and its row of logits.
+const CHAT: u64 = 300_000;
 /// Rows of a step: what a prompt is cut into.
 const STEP_ROWS: u64 = 128;
 /// Rows of the residual stream's width, as f32, that a row of a step has in memory at once.
 const ROWS_AT_ONCE: u64 = 12;
-/// Copies of a row of logits, as f32, while its token is sampled.
-const LOGITS: u64 = 2;
 
 /// What a model needs for `sequences` chats of `context` tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct Need {
     pub(super) position: u64,
     /// Bytes of everything else.
     pub(super) working: u64,
+    /// Bytes of the file's largest tensor, which is in memory twice while it is repacked.
+    pub(super) largest: u64,
     /// Bytes of the weights that a step reads, whatever the number of its chats.
     pub(super) weights_read: u64,
     /// Bytes of the KV cache that each of its chats reads once it is as long as its context.
@@ -33,17 +35,26 @@ pub(super) struct Need {
 }
 
 impl Need {
-    pub(super) fn of(outline: &Outline, ty: KvType, context: usize, sequences: usize) -> anyhow::Result<Self> {
+    pub(super) fn of(outline: &Outline, largest: u64, ty: KvType, context: usize, sequences: usize) -> anyhow::Result<Self> {
         let (position, position_read) = match &outline.kv {
             Some(kv) => (kv.position_bytes(ty)? as u64, kv.read_bytes(ty, context)?),
             None => (0, 0),
         };
         let (vocabulary, width) = (outline.vocabulary as u64, outline.facts.embedding_length as u64);
         let activations = STEP_ROWS.saturating_mul(width).saturating_mul(ROWS_AT_ONCE * size_of::<f32>() as u64);
-        let logits = vocabulary.saturating_mul(sequences as u64).saturating_mul(LOGITS * size_of::<f32>() as u64);
-        let working =
-            PROCESS.saturating_add(vocabulary.saturating_mul(VOCABULARY_ENTRY)).saturating_add(activations).saturating_add(logits);
-        Ok(Self { context, sequences, weights: outline.cpu_bytes, position, working, weights_read: outline.token_bytes, position_read })
+        let logits = vocabulary.saturating_mul(size_of::<f32>() as u64);
+        let chats = logits.saturating_add(CHAT).saturating_mul(sequences as u64);
+        let working = PROCESS.saturating_add(vocabulary.saturating_mul(VOCABULARY_ENTRY)).saturating_add(activations).saturating_add(chats);
+        Ok(Self {
+            context,
+            sequences,
+            weights: outline.cpu_bytes,
+            position,
+            working,
+            largest,
+            weights_read: outline.token_bytes,
+            position_read,
+        })
     }
 
     /// Bytes of one chat's part of the KV cache.
@@ -56,9 +67,19 @@ impl Need {
         self.chat().saturating_mul(self.sequences as u64)
     }
 
-    /// Bytes altogether.
+    /// Bytes altogether, once all chats are as long as they may be.
     pub(super) fn total(&self) -> u64 {
         self.weights.saturating_add(self.cache()).saturating_add(self.working)
+    }
+
+    /// Bytes while it is loaded, at most. Where the repacked weights are on disk already, as those of a model of the catalog after its first start, it is fewer.
+    pub(super) fn loading(&self) -> u64 {
+        self.weights.saturating_add(self.largest).saturating_add(self.working)
+    }
+
+    /// The most of both.
+    pub(super) fn peak(&self) -> u64 {
+        self.total().max(self.loading())
     }
 
     /// Chats of this length that `free` bytes have room for beside the weights; `None` where they take no cache.
@@ -84,7 +105,7 @@ mod tests {
     use super::*;
 
     const NEED: Need =
-        Need { context: 100, sequences: 3, weights: 1000, position: 10, working: 500, weights_read: 800, position_read: 200 };
+        Need { context: 100, sequences: 3, weights: 1000, position: 10, working: 500, largest: 0, weights_read: 800, position_read: 200 };
 
     #[test]
     fn chats_take_whole_blocks() {
@@ -94,6 +115,12 @@ mod tests {
         assert_eq!(NEED.sequences_in(0), Some(0));
         assert_eq!(NEED.context_in(1500 + 335), Some(32));
         assert_eq!(Need { position: 0, ..NEED }.sequences_in(5000), None);
+    }
+
+    #[test]
+    fn loading_may_take_more_than_all_chats() {
+        assert_eq!(NEED.peak(), 4860);
+        assert_eq!(Need { largest: 4000, ..NEED }.peak(), 5500);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) struct Report {
 
 impl Report {
     fn fits(&self) -> Option<bool> {
-        self.machine.free.map(|free| self.need.total() <= free)
+        self.machine.free.map(|free| self.need.peak() <= free)
     }
 
     /// The longest chat that fits, which is no longer than the model was trained for.
@@ -83,6 +83,8 @@ impl Report {
                 "kv_bytes": need.cache(),
                 "working_bytes": need.working,
                 "total_bytes": need.total(),
+                "loading_bytes": need.loading(),
+                "peak_bytes": need.peak(),
             },
             "fits": self.fits(),
             "most_sequences": self.most_sequences(),
@@ -116,10 +118,11 @@ impl fmt::Display for Report {
         }
         line(f, "computing", &text::bytes(need.working))?;
         line(f, "together", &text::bytes(need.total()))?;
+        line(f, "while it is loaded", &format!("up to {}", text::bytes(need.loading())))?;
         match machine.free {
             None => line(f, "free", "not known: the driver does not tell")?,
             Some(free) => {
-                let verdict = if need.total() <= free { "enough" } else { "NOT ENOUGH" };
+                let verdict = if need.peak() <= free { "enough" } else { "NOT ENOUGH" };
                 line(f, "free", &format!("{}: {verdict}", text::bytes(free)))?;
             }
         }

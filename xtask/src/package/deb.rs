@@ -63,7 +63,7 @@ pub(super) fn build(root: &Path, binaries: &Binaries, documents: &Path, version:
     }
     let package = out.join(format!("hearth_{version}_{}.deb", architecture()));
     let mut make = Command::new("dpkg-deb");
-    make.env("SOURCE_DATE_EPOCH", epoch.to_string()).args(["--root-owner-group", "-Zgzip", "--build"]);
+    make.env("SOURCE_DATE_EPOCH", epoch.to_string()).args(["--root-owner-group", "-Zgzip", "-z6", "--build"]);
     run_quietly(make.arg(&tree).arg(&package))?;
     Ok(package)
 }

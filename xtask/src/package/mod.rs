@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 
 use crate::{
     archive,
@@ -31,9 +32,17 @@ pub(crate) struct Args {
     /// Build the static program too: for the CPU alone, and for any Linux.
     #[arg(long)]
     r#static: bool,
-    /// Make all archives a second time and compare them, then install, use, upgrade and remove the Debian package in a fresh Debian. Needs root.
-    #[arg(long)]
-    check: bool,
+    /// Check what is made: `archives` makes all of it a second time and compares; `machine` installs, uses, upgrades and removes the Debian package in a fresh Debian,
+    /// which needs root; without either, both.
+    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, default_missing_value = "all")]
+    check: Option<Check>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Check {
+    All,
+    Archives,
+    Machine,
 }
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
@@ -43,16 +52,21 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         }
     }
     page::build(root)?;
-    let component = component::build(root)?;
     let binaries = Binaries::get(root, args.binaries.as_deref())?;
+    if args.check == Some(Check::Machine) {
+        return machine::check(root, &binaries);
+    }
+    let component = component::build(root)?;
     let fixed = if args.r#static { Some(binaries::build_static(root)?) } else { None };
     let out = root.join("target/package");
     let make = || assemble(root, &binaries, fixed.as_deref(), &component, &out);
     let sums = make()?;
-    if args.check {
+    if args.check.is_some() {
         let again = make()?;
         ensure!(sums == again, "made twice of the same files, the archives differ:\n{sums}\n{again}");
         eprintln!("made twice, all files are the same to the byte");
+    }
+    if args.check == Some(Check::All) {
         machine::check(root, &binaries)?;
     }
     print!("{sums}");
