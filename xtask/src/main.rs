@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, build, start and test of the whole house, each by one command.
 
 mod bench;
+mod book;
 mod check;
 mod command;
 mod component;
@@ -51,6 +52,8 @@ enum Task {
     Sanitize,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component,
+    /// Builds the book of docs/ with mdBook: target/book/index.html. Installs mdBook below target/tools, which takes some minutes the first time.
+    Book,
     /// Bundles the chat page, function/page, into the static files that the function embeds: target/page.
     Page,
 }
@@ -72,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
         Task::Component => page::build(&root).and_then(|_| component::build(&root)).map(|path| println!("{}", path.display())),
+        Task::Book => book::build(&root),
         Task::Page => page::build(&root),
     }
 }

@@ -38,6 +38,9 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let node = Node::get(root)?;
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
+    if !works("curl", &["--version"]) {
+        system::ensure(&["curl"], "running the documentation's commands")?;
+    }
     browser()?;
     let neighbours = Neighbours::get(&data)?;
     let python = python(root)?;
