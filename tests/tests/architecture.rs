@@ -1,4 +1,4 @@
-//! The arrows of the house (README.md): which crate may use which. A new arrow is a decision, taken here first.
+//! The arrows of the house (docs/architecture.md): which crate may use which. A new arrow is a decision, taken here first.
 
 use std::{collections::BTreeMap, process::Command};
 

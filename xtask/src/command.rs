@@ -1,6 +1,9 @@
 //! Running other programs, with an error that says which one failed.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, bail};
 
@@ -9,6 +12,18 @@ pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
     command
+}
+
+/// A program of crates.io by its name and version, with these flags for `cargo install`: installed below target/tools unless it is there.
+pub(crate) fn tool(root: &Path, (package, version): (&str, &str), flags: &[&str]) -> anyhow::Result<PathBuf> {
+    let tools = root.join("target/tools");
+    let program = tools.join("bin").join(package);
+    let there = Command::new(&program).arg("--version").output();
+    if !there.is_ok_and(|output| output.status.success() && String::from_utf8_lossy(&output.stdout).contains(version)) {
+        eprintln!("installing {package} {version} below target/tools");
+        run(cargo(root).args(["install", "--quiet", "--locked", "--version", version]).args(flags).arg("--root").arg(&tools).arg(package))?;
+    }
+    Ok(program)
 }
 
 /// Runs `command` to its end, its output going to the terminal.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, ensure};
 
 use crate::{
-    command::{self, cargo, works},
+    command::{self, tool, works},
     system,
 };
 
@@ -33,12 +33,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     if !works("c++", &["--version"]) {
         system::ensure(&["g++"], "building libFuzzer")?;
     }
-    let tools = root.join("target/tools");
-    let (package, version) = CARGO_FUZZ;
-    let program = tools.join("bin").join(package);
-    if !works(&program.to_string_lossy(), &["--version"]) {
-        command::run(cargo(root).args(["install", "--quiet", "--locked", "--version", version, "--root"]).arg(&tools).arg(package))?;
-    }
+    let program = tool(root, CARGO_FUZZ, &[])?;
     for target in if args.targets.is_empty() { &all } else { &args.targets } {
         eprintln!("fuzzing {target} for {} s", args.seconds);
         let corpus = root.join("target/fuzz/corpus").join(target);

@@ -2,6 +2,7 @@
 
 mod archive;
 mod bench;
+mod book;
 mod check;
 mod command;
 mod component;
@@ -78,6 +79,8 @@ enum Task {
     Examples,
     /// Makes what a release consists of: target/package.
     Package(package::Args),
+    /// Builds the book of docs/ with mdBook: target/book/index.html. Installs mdBook below target/tools, which takes some minutes the first time.
+    Book,
     /// Bundles the chat page, function/page, into the static files that the function embeds: target/page.
     Page,
 }
@@ -117,6 +120,7 @@ fn main() -> anyhow::Result<()> {
         Task::Examples => examples::build(&root).map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Task::Package(args) => package::run(&root, &args),
         Task::Scaling => scaling::run(&root),
+        Task::Book => book::build(&root),
         Task::Page => page::build(&root),
     }
 }

@@ -39,6 +39,9 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
     system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
     service_tools()?;
+    if !works("curl", &["--version"]) {
+        system::ensure(&["curl"], "running the documentation's commands")?;
+    }
     browser()?;
     let neighbours = Neighbours::get(&data)?;
     let python = python(root)?;

@@ -1,4 +1,4 @@
-//! Links of all Markdown files: the files and anchors that they name are there, and a page of the book leads to nothing outside of it.
+//! Links of all Markdown files: the files and anchors that they name are there.
 
 use std::{
     collections::BTreeMap,
@@ -48,9 +48,6 @@ pub(crate) fn broken(pages: &BTreeMap<PathBuf, Page>) -> Vec<String> {
                 wrong("there is no such file".to_owned());
                 continue;
             };
-            if name.starts_with("docs") && !target.starts_with("docs") {
-                wrong("the book is made of docs alone: write the path as `code`".to_owned());
-            }
             if anchor.is_some_and(|anchor| !pages.get(&target).is_some_and(|page| page.anchors.contains(anchor))) {
                 wrong("there is no such heading".to_owned());
             }
@@ -81,13 +78,7 @@ fn links_are_followed() {
         (PathBuf::from("docs/api.md"), page("# There\n[a](../README.md) [b](api.md#here) [c](../../etc/passwd)")),
     ]);
     let broken = broken(&pages).join("\n");
-    let expected = [
-        "README.md:2: #two",
-        "README.md:2: docs/no.md",
-        "docs/api.md:2: ../README.md",
-        "docs/api.md:2: api.md#here",
-        "docs/api.md:2: ../../etc/passwd",
-    ];
+    let expected = ["README.md:2: #two", "README.md:2: docs/no.md", "docs/api.md:2: api.md#here", "docs/api.md:2: ../../etc/passwd"];
     assert_eq!(broken.lines().count(), expected.len(), "{broken}");
     for start in expected {
         assert!(broken.lines().any(|line| line.starts_with(start)), "{start}: {broken}");
