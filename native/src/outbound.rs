@@ -75,13 +75,19 @@ fn reason(error: &Error) -> &'static str {
                 ErrorKind::TimedOut => return "it takes no connection in time",
                 _ => {}
             }
-            if cause.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
+            if is_of_tls(cause) {
                 return "TLS with it fails: see its certificate";
             }
         }
         source = cause.source();
     }
     if error.is_connect() { "it cannot be reached" } else { "the connection to it broke off" }
+}
+
+/// Whether TLS is what failed: its error lies within others.
+fn is_of_tls(error: &std::io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    inner.is::<rustls::Error>() || inner.downcast_ref::<std::io::Error>().is_some_and(is_of_tls)
 }
 
 #[cfg(test)]
