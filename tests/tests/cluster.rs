@@ -77,7 +77,7 @@ fn keys_and_limits(cluster: &Cluster) {
     const LIMIT: usize = 30;
     let limited = create(cluster, &["limited", "--scope", "read", "--requests-per-minute", &LIMIT.to_string()]);
     let minute = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_secs() / 60;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + 2 * PATIENCE;
     loop {
         let began = minute();
         let mut answers = [[0; 2]; 3];
@@ -87,13 +87,14 @@ fn keys_and_limits(cluster: &Cluster) {
             assert!([200, 429].contains(&answer.status), "{}: {}", answer.status, answer.json());
             answers[turn % 3][usize::from(answer.status == 429)] += 1;
         }
-        // A minute is the clock's: where another one began meanwhile, there were two times as many.
-        if minute() == began {
-            eprintln!("of a key with {LIMIT} requests a minute, granted and refused by each instance: {answers:?}");
-            assert_eq!(answers, [[LIMIT / 3, 2 * LIMIT / 3]; 3]);
+        eprintln!("of a key with {LIMIT} requests a minute, granted and refused by each instance: {answers:?}");
+        // A minute is the clock's: where another one began meanwhile, there were two times as many. And an instance that waits for Redis in vain, as on a machine that is busy
+        // with other things, counts by itself for a moment. Either is over in the next minute; instances that did not share would grant each all of it in every minute.
+        if answers == [[LIMIT / 3, 2 * LIMIT / 3]; 3] {
             break;
         }
-        assert!(Instant::now() < deadline, "{} requests never fit into a minute", 3 * LIMIT);
+        assert!(Instant::now() < deadline, "the limit is not one of all instances in any minute");
+        wait("the next minute", || minute() != began);
     }
     let lost = cluster.keys(&["create", "lost", "--scope", "read"]);
     let (id, secret) = (lost["id"].as_str().expect("an id"), lost["token"].as_str().expect("a key"));
