@@ -61,9 +61,9 @@ pub(super) fn check(root: &Path, binaries: &Binaries) -> Result<()> {
     let configuration = debian.path("/etc/hearth/hearth.toml");
     let text = fs::read_to_string(&configuration)?;
     ensure!(text.contains("127.0.0.1:18789"), "the configuration of the package names another port");
-    let changed = text.replace("127.0.0.1:18789", &address.to_string());
-    fs::write(&configuration, &changed)?;
+    fs::write(&configuration, text.replace("127.0.0.1:18789", &address.to_string()))?;
     debian.model(&model)?;
+    let changed = fs::read_to_string(&configuration)?;
     let made = debian.run(&[
         "setpriv",
         "--reuid=hearth",
