@@ -100,7 +100,7 @@ pub(crate) fn is_newer(component: &Path, sources: &[&Path]) -> bool {
     made.is_some() && sources.all(|source| Some(source) < made)
 }
 
-pub(crate) fn write(component: &Path, bytes: &[u8]) -> Result<()> {
+fn write(component: &Path, bytes: &[u8]) -> Result<()> {
     // A host that starts meanwhile reads the old component or the new one, never a half.
     let partial = component.with_extension(format!("{}.partial", std::process::id()));
     fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow, bail, ensure};
-use wac_graph::{CompositionGraph, EncodeOptions, plug, types::Package};
-use wit_component::DecodedWasm;
+use anyhow::Context;
 
-use crate::component::{self, Guest};
+use crate::{
+    command::{self, cargo},
+    component::{self, Guest},
+};
 
 /// What is made.
 pub(crate) struct Portable {
@@ -21,9 +22,6 @@ pub(crate) struct Portable {
 
 /// What the engine is compiled with: vectors of 128 bits, and a stack for grammars.
 const ENGINE_FLAGS: &str = "-C target-feature=+simd128 -C link-arg=-zstack-size=4194304";
-
-/// Packages of WASI that every host has which serves HTTP.
-const PLAIN: [&str; 7] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// Builds the parts, with the models `embedded` (`name=path`) in the engine, and puts them together. What is up to date is not made again.
 pub(crate) fn build(root: &Path, embedded: &[String]) -> anyhow::Result<Portable> {
@@ -37,9 +35,10 @@ pub(crate) fn build(root: &Path, embedded: &[String]) -> anyhow::Result<Portable
     let function = component::build(root)?;
     let whole = target.join("hearth_portable.component.wasm");
     if !component::is_newer(&whole, &[&nn, &stand_in, &function]) {
-        let composed = compose(&function, &[&nn, &stand_in])?;
-        check_imports(&composed)?;
-        component::write(&whole, &composed)?;
+        let mut compose = cargo(root);
+        compose.args(["run", "--quiet", "--release", "--locked", "--manifest-path"]).arg(root.join("xtask/compose/Cargo.toml"));
+        compose.arg("--target-dir").arg(target.join("compose")).arg("--").args([&whole, &function, &nn, &stand_in]);
+        command::run(&mut compose)?;
     }
     Ok(Portable { nn, whole })
 }
@@ -49,34 +48,4 @@ fn absolute(model: &str) -> anyhow::Result<String> {
     let (name, path) = model.split_once('=').with_context(|| format!("--embed {model}: give `name=path`"))?;
     let path = fs::canonicalize(path).with_context(|| format!("--embed {model}: cannot find {path}"))?;
     Ok(format!("{name}={}", path.display()))
-}
-
-/// `socket` with its imports from what `plugs` export. What they themselves import stays to be imported.
-fn compose(socket: &Path, plugs: &[&Path]) -> anyhow::Result<Vec<u8>> {
-    let mut graph = CompositionGraph::new();
-    let mut register = |path: &Path| {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path
-            .file_name()
-            .map(|name| format!("hearth:{}", name.to_string_lossy().split('.').next().unwrap_or_default().replace('_', "-")));
-        let package = Package::from_bytes(&name.unwrap_or_default(), None, bytes, graph.types_mut());
-        let package = package.with_context(|| format!("{} is no component that can be composed", path.display()))?;
-        Ok::<_, anyhow::Error>(graph.register_package(package)?)
-    };
-    let plugs = plugs.iter().map(|plug| register(plug)).collect::<anyhow::Result<Vec<_>>>()?;
-    let socket = register(socket)?;
-    plug(&mut graph, plugs, socket)?;
-    let bytes = graph.encode(EncodeOptions::default()).map_err(|error| anyhow!("the composed component is not valid: {error}"))?;
-    Ok(bytes)
-}
-
-/// That a component imports nothing but what plain WASI hosts have.
-fn check_imports(component: &[u8]) -> anyhow::Result<()> {
-    let decoded = wit_component::decode(component).context("the composed component cannot be read")?;
-    let DecodedWasm::Component(resolve, world) = decoded else { bail!("what was composed is no component") };
-    let imports = resolve.worlds[world].imports.keys().map(|import| resolve.name_world_key(import));
-    let plain = |import: &String| PLAIN.iter().any(|package| import.starts_with(package));
-    let unmet: Vec<String> = imports.filter(|import| !plain(import)).collect();
-    ensure!(unmet.is_empty(), "the composed component would need of its host: {}", unmet.join(", "));
-    Ok(())
 }
