@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -41,7 +42,7 @@ fn what_was_acknowledged_outlives_a_hundred_kills() {
 
 /// Has four clients keep conversations and kills the server in their midst; the ids and the words of those acknowledged.
 fn write_until_killed(server: &mut Server, round: usize) -> Vec<(String, String)> {
-    let address = server.address;
+    let (address, count) = (server.address, AtomicUsize::new(0));
     let client = |client: usize| {
         let mut acknowledged = Vec::new();
         loop {
@@ -51,12 +52,18 @@ fn write_until_killed(server: &mut Server, round: usize) -> Vec<(String, String)
             // An answer that was cut short acknowledges nothing.
             let Some(answer) = answer.and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok()) else { return acknowledged };
             acknowledged.push((answer["id"].as_str().expect("an id").to_owned(), words));
+            count.fetch_add(1, Relaxed);
         }
     };
     thread::scope(|scope| {
+        let client = &client;
         let clients: Vec<_> = (0..4).map(|index| scope.spawn(move || client(index))).collect();
-        // Somewhere else in the work each time.
-        thread::sleep(Duration::from_micros(20_000 + (round as u64).wrapping_mul(7_919) % 60_000));
+        // In the midst of work, however fast the disk is, and somewhere else in it each time.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while count.load(Relaxed) < 5 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_micros((round as u64).wrapping_mul(7_919) % 60_000));
         server.kill();
         clients.into_iter().flat_map(|client| client.join().expect("no client failed")).collect()
     })
