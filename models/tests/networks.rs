@@ -426,11 +426,15 @@ fn an_outline_is_that_of_the_network() {
     ] {
         let bytes = trained(file, architecture).build();
         let network = load(&bytes, &device);
-        let outline = Outline::of(&Gguf::parse(&bytes).unwrap()).unwrap();
+        let parsed = Gguf::parse(&bytes).unwrap();
+        let outline = Outline::of(&parsed).unwrap();
         let kv = outline.kv.unwrap();
         assert_eq!((outline.context_length, outline.vocabulary), (64, network.vocabulary()), "{architecture}");
         assert_eq!((kv.shape, kv.windows), (network.kv_shape(), windows), "{architecture}");
-        assert_eq!(outline.cpu_bytes, network.weight_bytes() as u64, "{architecture}");
+        // Each matrix begins at a cache line of its allocation, with up to that much before it; a fused one is up to three.
+        let lines = 3 * 64 * parsed.tensors.len() as u64;
+        let loaded = network.weight_bytes() as u64;
+        assert!((outline.cpu_bytes..=outline.cpu_bytes + lines).contains(&loaded), "{architecture}: {} for {loaded}", outline.cpu_bytes);
         // A head of its own leaves the embedding at a row; of five experts three are read.
         let all_are_read = !["qwen3", "qwen3moe", "phi3"].contains(&architecture);
         assert_eq!(outline.token_bytes == outline.cpu_bytes, all_are_read, "{architecture}: {}", outline.token_bytes);

@@ -9,7 +9,23 @@ use common::{Home, run};
 #[test]
 fn help_has_examples() {
     let home = Home::new();
-    for command in ["", "serve", "chat", "pull", "verify", "models", "bench", "backup", "restore", "init", "config", "keys", "doctor"] {
+    for command in [
+        "",
+        "serve",
+        "chat",
+        "pull",
+        "verify",
+        "models",
+        "bench",
+        "capacity",
+        "completions",
+        "backup",
+        "restore",
+        "init",
+        "config",
+        "keys",
+        "doctor",
+    ] {
         let arguments = [command, "--help"].map(str::to_owned).into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
         let arguments = &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..];
         let help = run(&mut home.hearth(arguments)).succeeded().out;

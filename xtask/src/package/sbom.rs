@@ -72,6 +72,8 @@ fn document(metadata: &Value, hashes: &BTreeMap<(String, String), String>) -> Re
         if let Some(licence) = package["license"].as_str() {
             // Crates of old have a slash where the expression has OR.
             component["licenses"] = json!([{"expression": licence.replace('/', " OR ")}]);
+        } else if let Some(file) = package["license_file"].as_str() {
+            component["licenses"] = json!([{"license": {"name": format!("as its file {file} says")}}]);
         }
         if let Some(hash) = hashes.get(&(name, version)) {
             component["hashes"] = json!([{"alg": "SHA-256", "content": hash}]);
