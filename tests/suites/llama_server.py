@@ -3,6 +3,7 @@
 A server runs on from test to test while the next asks for the same one: that a chat before it changes nothing is a promise of the service."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,6 @@ MODELS = {
 }
 # Options without an equal, and the values that ask for nothing. The others that its tests set change no answer: batches, threads, attention.
 NOT_HERE = {
-    "api_key": [None],
     "backend_sampling": [False],
     "chat_template": [None],
     "chat_template_file": [None],
@@ -45,7 +45,7 @@ class Servers:
 
     def __init__(self, command, data, port):
         self.command, self.data, self.port = command, data, port
-        self.process, self.arguments, self.names = None, None, []
+        self.process, self.arguments, self.keys, self.names = None, None, {}, []
         # Their module of helpers wants a downloader, which is not needed where nothing is downloaded.
         sys.modules.setdefault("wget", types.ModuleType("wget"))
 
@@ -87,10 +87,12 @@ class Servers:
         arguments = ["--context", str((wanted.n_ctx or 512) // slots), "--sequences", str(slots)]
         for name in [wanted.model_alias, *self.names]:
             arguments += ["--model", f"{name}={self.data / file}"]
-        if arguments != self.arguments or self.process.poll() is not None:
+        # A key is a secret, which no server takes as an argument; each shape knows its own variable.
+        keys = {name: wanted.api_key for name in ("HEARTH_API_KEY", "SPIN_VARIABLE_API_KEY") if wanted.api_key}
+        if (arguments, keys) != (self.arguments, self.keys) or self.process.poll() is not None:
             self.end()
-            self.process = subprocess.Popen([*self.command, "--listen", f"127.0.0.1:{self.port}", *arguments])
-            self.arguments = arguments
+            self.process = subprocess.Popen([*self.command, "--listen", f"127.0.0.1:{self.port}", *arguments], env=os.environ | keys)
+            self.arguments, self.keys = arguments, keys
             self.wait()
 
     def wait(self):
