@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     keys::bearer,
-    world::{Answer, Step, Way, World, events, failure, frame, hello, wait},
+    other::Way,
+    world::{Answer, Step, World, events, failure, frame, hello, wait},
 };
 
 /// A server with the model `large` alone, which answers with these steps.

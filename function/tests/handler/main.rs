@@ -27,6 +27,7 @@ mod ollama_embeddings;
 mod ollama_models;
 mod ollama_requests;
 mod openapi;
+mod other;
 mod page;
 mod requests;
 mod responses;

@@ -8,14 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use hearth_function::{Body, ports};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use ports::{KeyValueError, NnError, Tensor, TensorType};
 use serde_json::{Value, json};
 
-use crate::contract;
+use crate::{contract, other::Other};
 
 /// What one compute does.
 #[derive(Debug, Clone)]
@@ -72,34 +71,7 @@ struct Inner {
     scripts: Mutex<Vec<VecDeque<Step>>>,
     opened: Mutex<usize>,
     log: Mutex<Vec<Event>>,
-    /// The other server, and how it is to be reached.
-    other: Option<World>,
-    way: Mutex<Way>,
-    sent: Mutex<Vec<Sent>>,
-}
-
-/// What becomes of requests to the other server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Way {
-    /// It answers.
-    #[default]
-    Open,
-    /// It takes no connection.
-    Refused,
-    /// Its answer breaks off after so many pieces.
-    Breaks(usize),
-    /// Its answer ends after so many pieces as if it were whole.
-    Ends(usize),
-    /// A proxy answers in its stead.
-    Proxy(u16),
-}
-
-/// A request that was sent to another server.
-#[derive(Debug, Clone)]
-pub struct Sent {
-    pub head: http::request::Parts,
-    pub body: Bytes,
-    pub timeouts: ports::Timeouts,
+    other: Other,
 }
 
 #[derive(Clone, Default)]
@@ -157,18 +129,12 @@ impl World {
         // An address of its own for each, since what is known of a server outlives a test.
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.inner().other = Some(other.clone());
+        self.inner().other.world = Some(other.clone());
         self.setting("fallback_url", &format!("https://gpu-{number}.example.com/"))
     }
 
-    /// From now on the way to the other server is such.
-    pub fn way(&self, way: Way) {
-        *self.0.way.lock().unwrap() = way;
-    }
-
-    /// What was sent to the other server.
-    pub fn sent(&self) -> Vec<Sent> {
-        self.0.sent.lock().unwrap().clone()
+    pub fn other(&self) -> &Other {
+        &self.0.other
     }
 
     pub fn load_error(mut self, model: &str, data: String) -> Self {
@@ -394,45 +360,6 @@ impl ports::Ports for World {
     }
 }
 
-/// What another server's answer will be.
-type Exchange = Pin<Box<dyn Future<Output = Result<Response<ports::Incoming>, ports::OutboundError>> + Send>>;
-
-impl ports::Outbound for World {
-    // A type with a name: the other's handler is the same, and a future within itself would have no type.
-    #[allow(refining_impl_trait)]
-    fn send(&self, request: Request<Bytes>, timeouts: ports::Timeouts) -> Exchange {
-        let (head, body) = request.into_parts();
-        assert!(head.uri.scheme().is_some() && head.uri.authority().is_some(), "{}", head.uri);
-        self.0.sent.lock().unwrap().push(Sent { head: head.clone(), body: body.clone(), timeouts });
-        let way = *self.0.way.lock().unwrap();
-        let other = self.0.other.clone().expect("there is another server");
-        Box::pin(async move {
-            pause().await;
-            let most = match way {
-                Way::Refused => return Err(ports::OutboundError { message: "it refuses connections".into() }),
-                Way::Proxy(status) => {
-                    let page = stream::iter([Ok(Bytes::from_static(b"<html>"))]);
-                    return Ok(Response::builder().status(status).body(Box::pin(page) as ports::Incoming).unwrap());
-                }
-                Way::Breaks(pieces) | Way::Ends(pieces) => pieces,
-                Way::Open => usize::MAX,
-            };
-            let answer = hearth_function::handle(other, Request::from_parts(head, Frames::whole(body))).await;
-            Ok(answer.map(|body| {
-                let pieces = stream::unfold((body, 0), move |(mut body, made)| async move {
-                    if made == most {
-                        let broken = ports::OutboundError { message: "the connection to it broke off".into() };
-                        return if matches!(way, Way::Breaks(_)) { Some((Err(broken), (body, usize::MAX))) } else { None };
-                    }
-                    let Ok(frame) = std::future::poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await.transpose();
-                    Some((Ok(frame?.into_data().unwrap_or_default()), (body, made + 1)))
-                });
-                Box::pin(pieces.fuse()) as ports::Incoming
-            }))
-        })
-    }
-}
-
 impl ports::KeyValue for World {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
         self.operate("get", key, |kept| kept.get(key).cloned()).await
@@ -573,7 +500,7 @@ impl ports::Context for Sequence {
 }
 
 /// Done when it is polled again.
-async fn pause() {
+pub async fn pause() {
     let mut yielded = false;
     std::future::poll_fn(move |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
