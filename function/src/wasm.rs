@@ -194,12 +194,12 @@ fn outbound_error(error: ErrorCode) -> OutboundError {
         ErrorCode::ConnectionRefused => "it refuses connections".to_owned(),
         ErrorCode::ConnectionTimeout => "it takes no connection in time".to_owned(),
         ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => "it does not answer in time".to_owned(),
-        ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete => "the connection to it broke off".to_owned(),
         ErrorCode::DnsError(_) | ErrorCode::DnsTimeout => "its name is not known".to_owned(),
         ErrorCode::TlsProtocolError | ErrorCode::TlsCertificateError | ErrorCode::TlsAlertReceived(_) => {
             "TLS with it fails: see its certificate".to_owned()
         }
-        _ => "the connection to it failed".to_owned(),
+        // Hosts differ in what they call it.
+        _ => "the connection to it broke off".to_owned(),
     };
     OutboundError { message }
 }
