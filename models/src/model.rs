@@ -180,7 +180,7 @@ fn both<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) 
         aside.expect("it is run once")()
     };
     thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, &run);
+        let thread = thread::Builder::new().spawn_scoped(scope, run);
         let here = here();
         let aside = match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
