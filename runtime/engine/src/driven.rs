@@ -63,7 +63,7 @@ impl DrivenEngine {
     pub fn start(options: EngineOptions) -> Result<Self, Error> {
         let (sender, jobs) = mpsc::channel();
         let engine = Engine::with(options, Helpers::Callers(sender), |worker| {
-            Ok(Handler::Callers(Desk { worker: Mutex::new(worker), jobs: Mutex::new(jobs) }))
+            Ok(Handler::Callers(Box::new(Desk { worker: Mutex::new(worker), jobs: Mutex::new(jobs) })))
         })?;
         Ok(Self(engine))
     }

@@ -153,7 +153,7 @@ pub(crate) enum Handler {
     /// A thread.
     Thread,
     /// Whoever waits for the engine.
-    Callers(Desk),
+    Callers(Box<Desk>),
 }
 
 /// What handles and loaders share.
