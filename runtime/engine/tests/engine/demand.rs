@@ -82,6 +82,7 @@ async fn who_is_not_used_makes_room_for_another() {
     let engine = Engine::start(options(Duration::ZERO)).unwrap();
     engine.add_model("stays", path.clone(), None);
     engine.ready("stays").await.unwrap();
+    wait_for(&engine, |stats| stats.blocks_total > 0);
     let alone = engine.stats().blocks_total;
     engine.offer_model("used", path.clone(), None);
     engine.offer_model("idle", path, None);
