@@ -14,7 +14,7 @@ use std::{
 use crate::{
     Engine, EngineOptions, Error, ErrorKind,
     engine::Handler,
-    helpers::{Helpers, Job},
+    spawner::{Job, Spawner},
     worker::{Turn, Worker},
 };
 
@@ -62,7 +62,7 @@ impl DrivenEngine {
     /// As [`Engine::start`].
     pub fn start(options: EngineOptions) -> Result<Self, Error> {
         let (sender, jobs) = mpsc::channel();
-        let engine = Engine::with(options, Helpers::Callers(sender), |worker| {
+        let engine = Engine::with(options, Spawner::Callers(sender), |worker| {
             Ok(Handler::Callers(Box::new(Desk { worker: Mutex::new(worker), jobs: Mutex::new(jobs) })))
         })?;
         Ok(Self(engine))

@@ -20,8 +20,8 @@ use crate::{
     device::{self, Chosen},
     driven::Desk,
     graphs::{Graphs, Load, LoadState, Wanted},
-    helpers::Helpers,
     measures, memory,
+    spawner::Spawner,
     worker::{Command, GraphId, Worker},
 };
 
@@ -162,7 +162,7 @@ pub(crate) struct Shared {
     pub(crate) options: EngineOptions,
     pub(crate) device: Chosen,
     pub(crate) commands: Sender<Command>,
-    pub(crate) helpers: Helpers,
+    pub(crate) spawner: Spawner,
     handler: Handler,
     /// Held while a model is loaded.
     pub(crate) loading: Mutex<()>,
@@ -201,14 +201,14 @@ impl Engine {
     /// When a GPU was demanded and none was found: what was probed.
     pub fn start(options: EngineOptions) -> Result<Self, Error> {
         let rest = options.unload_after;
-        let helpers = Helpers::Threads;
-        let engine = Self::with(options, helpers.clone(), |worker| {
-            helpers.start("hearth-engine", None, move || worker.run())?;
+        let spawner = Spawner::Threads;
+        let engine = Self::with(options, spawner.clone(), |worker| {
+            spawner.start("hearth-engine", None, move || worker.run())?;
             Ok(Handler::Thread)
         })?;
         if !rest.is_zero() {
             let shared = Arc::downgrade(&engine.0);
-            helpers.start("hearth-unload", None, move || unload_rested(&shared, rest))?;
+            spawner.start("hearth-unload", None, move || unload_rested(&shared, rest))?;
         }
         Ok(engine)
     }
@@ -216,7 +216,7 @@ impl Engine {
     /// Probes the device and gives the worker to `handle`.
     pub(crate) fn with(
         options: EngineOptions,
-        helpers: Helpers,
+        spawner: Spawner,
         handle: impl FnOnce(Worker) -> Result<Handler, Error>,
     ) -> Result<Self, Error> {
         measures::describe();
@@ -225,7 +225,7 @@ impl Engine {
         let stats = Arc::new(Mutex::new(Stats::default()));
         let handler = handle(Worker::new(received, stats.clone()))?;
         let (loading, graphs, graph_ids) = (Mutex::new(()), Mutex::default(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Shared { options, device, commands, helpers, handler, loading, graphs, stats, graph_ids })))
+        Ok(Self(Arc::new(Shared { options, device, commands, spawner, handler, loading, graphs, stats, graph_ids })))
     }
 
     /// In an engine without threads, does a job or a step. False when there was nothing to do.
@@ -269,7 +269,7 @@ impl Engine {
         let slot = Arc::new(Mutex::new(Some(load)));
         let loader = slot.clone();
         let take = |slot: &Mutex<Option<Load>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let spawned = self.0.helpers.start("hearth-load", None, move || {
+        let spawned = self.0.spawner.start("hearth-load", None, move || {
             let Some(load) = take(&loader) else { return };
             let begun = Instant::now();
             let loaded = shared.load_making_room(&load.file, &load.name);
@@ -364,7 +364,7 @@ impl Engine {
         }
         let (done, loaded) = oneshot::channel();
         let shared = self.0.clone();
-        self.0.helpers.start("hearth-load", None, move || {
+        self.0.spawner.start("hearth-load", None, move || {
             // Whoever asked may be gone: then the graph is dropped and unloaded again.
             let _ = done.send(shared.load_bytes(&bytes));
         })?;

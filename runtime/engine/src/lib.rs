@@ -21,7 +21,7 @@ mod generation;
 mod grammar;
 mod graph;
 mod graphs;
-mod helpers;
+
 mod loader;
 mod logprobs;
 mod lookup;
@@ -36,6 +36,7 @@ mod sampler;
 mod scheduler;
 mod sequence;
 mod served;
+mod spawner;
 mod speculation;
 mod task;
 mod tensor;

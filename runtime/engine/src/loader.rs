@@ -192,7 +192,7 @@ impl Shared {
     fn graph(&self, id: GraphId, about: About, purpose: Purpose, vocabulary: usize) -> Graph {
         let About { tokenizer, context_length, facts, sha256 } = about;
         let (commands, sequences) = (self.commands.clone(), AtomicU64::new(0));
-        let grammars = Compiler::new(tokenizer.clone(), self.helpers.clone());
+        let grammars = Compiler::new(tokenizer.clone(), self.spawner.clone());
         Graph(GraphShared { id, commands, tokenizer, grammars, purpose, facts, sha256, context_length, vocabulary, sequences }.into())
     }
 

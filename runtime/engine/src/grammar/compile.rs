@@ -10,7 +10,7 @@ use hearth_models::tokenizer::Tokenizer;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{Constraint, Vocabulary};
-use crate::{Error, helpers::Helpers};
+use crate::{Error, spawner::Spawner};
 
 /// Grammars that are compiled at the same time; further ones wait.
 const TOGETHER: usize = 2;
@@ -24,7 +24,7 @@ pub(crate) struct Compiler {
     /// Made for the first grammar.
     vocabulary: Arc<OnceLock<Result<Vocabulary, Error>>>,
     permits: Arc<Semaphore>,
-    helpers: Helpers,
+    spawner: Spawner,
 }
 
 impl fmt::Debug for Compiler {
@@ -53,17 +53,17 @@ impl Compiled {
 }
 
 impl Compiler {
-    pub(crate) fn new(tokenizer: Tokenizer, helpers: Helpers) -> Self {
-        Self { tokenizer, vocabulary: Arc::default(), permits: Arc::new(Semaphore::new(TOGETHER)), helpers }
+    pub(crate) fn new(tokenizer: Tokenizer, spawner: Spawner) -> Self {
+        Self { tokenizer, vocabulary: Arc::default(), permits: Arc::new(Semaphore::new(TOGETHER)), spawner }
     }
 
     /// What `make` makes of the model's vocabulary, beside the engine's steps.
     pub(crate) fn compile(&self, make: impl FnOnce(&Vocabulary) -> Result<Constraint, Error> + Send + 'static) -> Compiled {
-        let Self { tokenizer, vocabulary, permits, helpers } = self.clone();
+        let Self { tokenizer, vocabulary, permits, spawner } = self.clone();
         Compiled(Box::pin(async move {
             let permit = permits.acquire_owned().await.map_err(|_| Error::shutting_down())?;
             let (done, made) = oneshot::channel();
-            helpers.start("hearth-grammar", Some(STACK_BYTES), move || {
+            spawner.start("hearth-grammar", Some(STACK_BYTES), move || {
                 let vocabulary = vocabulary.get_or_init(|| Vocabulary::new(&tokenizer));
                 let constraint = vocabulary.as_ref().map_err(Clone::clone).and_then(make);
                 drop(permit);

@@ -10,14 +10,14 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Who does it. Clones are the same.
 #[derive(Clone)]
-pub(crate) enum Helpers {
+pub(crate) enum Spawner {
     /// Threads that are started for it.
     Threads,
     /// Whoever waits for the engine.
     Callers(Sender<Job>),
 }
 
-impl fmt::Debug for Helpers {
+impl fmt::Debug for Spawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Threads => "Threads",
@@ -26,7 +26,7 @@ impl fmt::Debug for Helpers {
     }
 }
 
-impl Helpers {
+impl Spawner {
     /// Has `job` done beside the caller, by a thread of this name and size of stack where it is one.
     ///
     /// # Errors
