@@ -2,6 +2,7 @@
 
 use std::{
     env::var_os,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -197,7 +198,9 @@ fn the_portable_component_answers_the_table_as_the_native_shape_does() {
         .arg(component)
         .stdout(Stdio::null());
     let portable = Server::of(command, address);
-    let native = Server::start(Shape::Native, &model, &["--context", "2048"]);
+    // By the catalog's name, as the folder has it.
+    let named = format!("smollm2-135m-instruct={}", model.display());
+    let native = Server::start(Shape::Native, Path::new(&named), &["--context", "2048"]);
     portable.wait();
     let failures = failures([("native", &native), ("portable", &portable)]);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
