@@ -53,11 +53,16 @@ pub(crate) fn chunk(outputs: Vec<NamedTensor>) -> Chunk {
 }
 
 pub(crate) async fn start(context: &mut Context, document: &Value) -> Result<Chunk, Error> {
-    context.compute(request(document)).await.map(chunk)
+    in_time(context.compute(request(document))).await.map(chunk)
 }
 
 pub(crate) async fn next(context: &mut Context) -> Result<Chunk, Error> {
-    context.compute(vec![]).await.map(chunk)
+    in_time(context.compute(vec![])).await.map(chunk)
+}
+
+/// A test that waits for what never comes fails, and does not hang.
+async fn in_time<T>(answer: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(300), answer).await.expect("an answer within five minutes")
 }
 
 /// Reads on from `first` to the end: the whole text, tokens and result.

@@ -86,9 +86,13 @@ async fn who_is_refused_or_goes_away_is_counted_and_what_is_there_now_is_told() 
     control.allow(0);
     let (mut running, mut waiting, mut refused) = (context(&graph), context(&graph), context(&graph));
     assert!(start(&mut running, &greedy("one", 900)).now_or_never().is_none());
+    control.wait_for_step();
     assert!(start(&mut waiting, &greedy("two", 900)).now_or_never().is_none());
+    let third = greedy("three", 3);
+    let mut refusal = Box::pin(start(&mut refused, &third).map(Result::unwrap_err)).fuse();
+    assert!((&mut refusal).now_or_never().is_none());
     control.allow(1);
-    assert_eq!(start(&mut refused, &greedy("three", 3)).await.unwrap_err().kind, ErrorKind::QueueFull);
+    assert_eq!(refusal.await.kind, ErrorKind::QueueFull);
     assert_eq!(value("refused", "request_refusals_total", ",reason=\"queue_full\""), 1.0);
     assert_eq!(value("refused", "request_refusals_total", ",reason=\"waited_too_long\""), 0.0);
     // What there is is told after a step.

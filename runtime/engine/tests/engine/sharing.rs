@@ -145,11 +145,13 @@ async fn a_full_queue_refuses_and_later_takes_the_same_context() {
     control.allow(0);
     let (mut running, mut waiting, mut refused) = (context(&graph), context(&graph), context(&graph));
     assert!(start(&mut running, &greedy("one", 3)).now_or_never().is_none());
+    control.wait_for_step();
     assert!(start(&mut waiting, &greedy("two", 3)).now_or_never().is_none());
-    // The engine's thread is in the midst of a step and looks at its commands after it.
+    let third = greedy("three", 3);
+    let mut refusal = Box::pin(start(&mut refused, &third).map(Result::unwrap_err)).fuse();
+    assert!((&mut refusal).now_or_never().is_none());
     control.allow(1);
-    let error = start(&mut refused, &greedy("three", 3)).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::QueueFull);
+    assert_eq!(refusal.await.kind, ErrorKind::QueueFull);
     control.release();
     for (context, prompt) in [(&mut running, "one"), (&mut waiting, "two")] {
         assert_eq!(finish(context, Default::default()).await.text, expected(prompt, 3).0);

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -19,6 +19,8 @@ use hearth_models::{
     template::ChatTemplate,
     tokenizer::Tokenizer,
 };
+
+use crate::client::wait_until;
 
 /// `<unk>`, `<s>`, `</s>`, then a token for each byte.
 pub(crate) const BYTES: u32 = 3;
@@ -41,6 +43,8 @@ pub(crate) struct Control {
     /// Steps that may still be computed; `None` lets all run.
     permits: Mutex<Option<usize>>,
     changed: Condvar,
+    /// Threads that are in a step which may not be computed yet.
+    held: AtomicUsize,
     /// The network was dropped.
     pub(crate) dropped: AtomicBool,
     /// Rows of each step so far.
@@ -69,8 +73,15 @@ impl Control {
         self.rows.lock().unwrap().clone()
     }
 
+    /// Waits until a step was begun that may not be computed yet: what is sent to the engine then is seen after it, all at once.
+    pub(crate) fn wait_for_step(&self) {
+        wait_until(|| self.held.load(Ordering::SeqCst) > 0, || "no step is begun".to_owned());
+    }
+
     pub(crate) fn wait(&self) {
+        self.held.fetch_add(1, Ordering::SeqCst);
         let mut permits = self.changed.wait_while(self.lock(), |permits| *permits == Some(0)).unwrap();
+        self.held.fetch_sub(1, Ordering::SeqCst);
         if let Some(permits) = &mut *permits {
             *permits -= 1;
         }
