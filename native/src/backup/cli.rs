@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use hearth_store::{RedisUrl, Store, StoreError};
 
 /// `hearth backup`: takes one, unless a subcommand asks for something else.
 #[derive(Debug, Args)]
@@ -76,10 +77,37 @@ pub(crate) struct PlaceArgs {
     pub(super) endpoint: Option<String>,
 }
 
+/// The Redis that keeps a service's records, where one does. The address has a password: it comes from the environment or a file.
+#[derive(Args)]
+pub(crate) struct RedisArgs {
+    /// The Redis that `hearth serve` keeps its records in, where it does: it is copied from, and an empty one restored to
+    #[arg(long, value_name = "URL", env = "HEARTH_REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+    /// A file with that address
+    #[arg(long, value_name = "FILE", env = "HEARTH_REDIS_URL_FILE")]
+    redis_url_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for RedisArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisArgs").finish_non_exhaustive()
+    }
+}
+
+impl RedisArgs {
+    /// The store there; `None` where records are kept in the state folder.
+    pub(super) fn store(&self) -> Result<Option<Store>, StoreError> {
+        let url = RedisUrl::given(self.redis_url.as_deref(), self.redis_url_file.as_deref(), "HEARTH_REDIS_URL")?;
+        url.map(|url| Store::redis(&url)).transpose()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct TakeArgs {
     #[command(flatten)]
     pub(super) place: PlaceArgs,
+    #[command(flatten)]
+    pub(super) redis: RedisArgs,
     /// Folder of what outlives the server, as `hearth serve` was told. By default ~/.local/share/hearth/state
     #[arg(long, value_name = "FOLDER", env = "HEARTH_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
@@ -99,6 +127,9 @@ pub(super) struct TakeArgs {
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(super) place: PlaceArgs,
+    // Where there is one, records go into it, and it has to be empty.
+    #[command(flatten)]
+    pub(super) redis: RedisArgs,
     /// Which backup (`hearth backup list`); without a name the newest
     #[arg(value_name = "NAME")]
     pub(super) name: Option<String>,

@@ -50,11 +50,17 @@ pub(crate) fn run(args: BackupArgs) -> anyhow::Result<()> {
 fn take(args: &TakeArgs) -> anyhow::Result<()> {
     let place = Place::open(&args.place)?;
     let folder = state_dir(args.state_dir.clone())?;
-    anyhow::ensure!(folder.is_dir(), "there is no state folder {}: --state-dir says where the server keeps it", folder.display());
-    if ["HEARTH_REDIS_URL", "HEARTH_REDIS_URL_FILE"].iter().any(|name| std::env::var_os(name).is_some()) {
-        eprintln!("warning: what is kept in Redis is not in this backup: back that up by its own means (BGSAVE)");
-    }
+    let redis = args.redis.store()?;
+    anyhow::ensure!(
+        redis.is_some() || folder.is_dir(),
+        "there is no state folder {}: --state-dir says where the server keeps it",
+        folder.display()
+    );
     let state = StateFolder::open(&folder)?;
+    let store = match redis {
+        Some(redis) => redis,
+        None => state.store()?,
+    };
     let dir = models_dir()?;
     let here = models_here(&Catalog::with_local(&dir)?, &dir);
     let contents = Contents {
@@ -62,7 +68,7 @@ fn take(args: &TakeArgs) -> anyhow::Result<()> {
         models: here.iter().map(|model| StoredModel { name: model.name.clone(), sha256: model.main_file().sha256.clone() }).collect(),
         model_files: if args.with_models { model_files(&here, &dir)? } else { Vec::new() },
     };
-    let taken = place.archive().take(&state, &contents, !args.incremental).context("no backup was taken")?;
+    let taken = place.archive().take(&store, &state, &contents, !args.incremental).context("no backup was taken")?;
     let (chunks, bytes) = taken.written;
     println!(
         "{}: {} files of {}, {} models; {chunks} chunks written ({}), {} were there",

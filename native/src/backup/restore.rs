@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use hearth_engine::catalog::Catalog;
 use hearth_store::{
-    StateFolder,
+    FILE_NAME, StateFolder,
     backup::{Restored, StoredModel, swap},
 };
 
@@ -17,6 +17,7 @@ use crate::cli::{models_dir, state_dir};
 
 pub(crate) fn run(args: &RestoreArgs) -> anyhow::Result<()> {
     let place = Place::open(&args.place)?;
+    let redis = args.redis.store()?;
     let archive = place.archive();
     let backup = archive.find(args.name.as_deref())?;
     let state = std::path::absolute(state_dir(args.state_dir.clone())?)?;
@@ -34,6 +35,13 @@ pub(crate) fn run(args: &RestoreArgs) -> anyhow::Result<()> {
     let Restored { state: new, included, models } = restored;
     if let Some(models) = models {
         place_models(&models, &models_dir()?)?;
+    }
+    if let Some(redis) = redis {
+        let file = new.join(FILE_NAME);
+        let records = redis.fill(&file).context("nothing was changed")?;
+        // What is deleted in Redis from now on is not to be found here.
+        fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
+        println!("{records} records are in Redis");
     }
     let aside = free(&beside("before")?);
     let old = swap(&new, &state, &aside).context("nothing was changed")?;

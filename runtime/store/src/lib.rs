@@ -110,15 +110,31 @@ impl Store {
         }
     }
 
-    /// Copies an embedded store to a new file, as it is at one moment; others may write meanwhile. False where the store is no file.
+    /// Copies a store to a new file while others write: one in a file as it is at one moment, one in Redis record by record, each as it is when it is read. False where it is in
+    /// memory.
     ///
     /// # Errors
-    /// [`StoreError::Open`], [`StoreError::Damaged`], [`StoreError::DiskFull`], [`StoreError::File`].
+    /// [`StoreError::Open`], [`StoreError::Damaged`], [`StoreError::DiskFull`], [`StoreError::File`], [`StoreError::Redis`].
     pub fn copy(&self, target: &Path) -> Result<bool, StoreError> {
         match &self.kind {
             Kind::File(file) => file.copy(target).map(|()| true),
-            Kind::Redis(_) | Kind::Memory => Ok(false),
+            Kind::Redis(server) => {
+                let records = Redis::records(server.clone());
+                File::make(target, |take| records.each(take)).map(|()| true)
+            }
+            Kind::Memory => Ok(false),
         }
+    }
+
+    /// Puts the records of a store's file into this one, which is in Redis and empty; how many they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Redis`], also where there are records already; [`StoreError::Address`] where this is no Redis; those of reading the file.
+    pub fn fill(&self, from: &Path) -> Result<usize, StoreError> {
+        let Kind::Redis(server) = &self.kind else {
+            return Err(StoreError::Address("only a Redis is filled: a file is put in its place as it is".to_owned()));
+        };
+        Redis::records(server.clone()).fill(&File::open(from)?)
     }
 
     /// The keys under `label`.

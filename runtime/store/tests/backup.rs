@@ -97,7 +97,7 @@ fn what_comes_back_is_what_was_there_while_others_wrote() {
             }
         });
         std::thread::sleep(Duration::from_millis(30));
-        let taken = scene.archive().take(&state, &contents, true);
+        let taken = scene.archive().take(&store, &state, &contents, true);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         taken.unwrap()
     });
@@ -133,7 +133,7 @@ fn an_incremental_one_holds_what_changed() {
     for at in 0..64 {
         space.set(&format!("{at:03}"), &noise(at + 1, 100_000)).unwrap();
     }
-    let take = |full| scene.archive().take(&state, &Contents::default(), full).unwrap();
+    let take = |full| scene.archive().take(&state.store().unwrap(), &state, &Contents::default(), full).unwrap();
     let first = take(true);
     assert!(first.written.0 > 20 && first.reused == 0, "{:?}", first.written);
     assert_eq!(take(false).written.0, 0, "nothing changed");
@@ -164,7 +164,7 @@ fn old_ones_are_dropped_with_what_only_they_need() {
     let mut names = Vec::new();
     for at in 0..4_u64 {
         space.set("large", &noise(at + 1, 600_000)).unwrap();
-        names.push(scene.archive().take(&state, &Contents::default(), false).unwrap().backup.name);
+        names.push(scene.archive().take(&state.store().unwrap(), &state, &Contents::default(), false).unwrap().backup.name);
     }
     assert_eq!(scene.archive().names().unwrap(), names, "in their order, also within a second");
     let before = scene.objects().len();
@@ -186,7 +186,7 @@ fn any_change_is_detected() {
     let space = store.namespace("default").unwrap();
     space.set("a", &noise(1, 2000)).unwrap();
     space.set("b", &noise(2, CHUNK)).unwrap();
-    scene.archive().take(&state, &Contents::default(), true).unwrap();
+    scene.archive().take(&state.store().unwrap(), &state, &Contents::default(), true).unwrap();
     let check = || scene.archive().find(None).and_then(|backup| scene.archive().verify(&backup.manifest));
     check().unwrap();
     let mut random = generator(99);
@@ -227,7 +227,7 @@ fn nothing_can_be_read_without_the_key() {
     let state = scene.state();
     let store = state.store().unwrap();
     store.namespace("default").unwrap().set("conversation", "a word that nobody reads ".repeat(50).as_bytes()).unwrap();
-    scene.archive().take(&state, &Contents::default(), true).unwrap();
+    scene.archive().take(&state.store().unwrap(), &state, &Contents::default(), true).unwrap();
     let other = BackupKey::from_secret([7; 32]).unwrap();
     assert!(matches!(Archive::new(&scene.shelf, &other).find(None), Err(BackupError::Damaged { .. })));
     for (path, bytes) in scene.objects() {
@@ -251,7 +251,7 @@ fn a_state_folder_is_swapped_when_nobody_uses_it() {
     let path = state.path().to_owned();
     let store = state.store().unwrap();
     store.namespace("default").unwrap().set("a", b"old").unwrap();
-    let backup = scene.archive().take(&state, &Contents::default(), true).unwrap().backup;
+    let backup = scene.archive().take(&state.store().unwrap(), &state, &Contents::default(), true).unwrap().backup;
     store.namespace("default").unwrap().set("a", b"newer").unwrap();
     let restored = scene.archive().restore(&backup.manifest, &scene.target("restored")).unwrap();
     let error = swap(&restored.state, &path, &scene.target("aside")).unwrap_err().to_string();

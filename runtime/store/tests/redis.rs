@@ -3,9 +3,15 @@
 mod contract;
 mod server;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use hearth_store::{RedisUrl, Store, StoreError};
+use hearth_store::{
+    FILE_NAME, RedisUrl, StateFolder, Store, StoreError,
+    backup::{Archive, BackupKey, Contents, Folder},
+};
 use server::Redis;
 
 fn store(redis: &Redis) -> Store {
@@ -41,6 +47,45 @@ fn instances_share_what_is_kept_and_counted() {
         spaces[0].increment("n", 1).unwrap();
         assert_eq!(spaces[1].increment("n", 1).unwrap(), 2, "{label}");
     }
+}
+
+/// Values of any bytes, more than are read at once, under labels and keys with what could be taken for something else.
+fn some_records() -> Vec<(&'static str, String, Vec<u8>)> {
+    let labels = ["default", "a/b", "c%2Fd"];
+    let key = |at: usize| if at == 7 { "with / and % and \u{e9}".to_owned() } else { format!("key/{at:03}") };
+    labels.iter().flat_map(|label| (0..50).map(move |at| (*label, key(at), vec![at as u8, 0, 255]))).collect()
+}
+
+#[test]
+fn a_backup_has_what_is_in_redis_and_another_redis_takes_it() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redis-backup");
+    let _ = std::fs::remove_dir_all(&folder);
+    let (redis, other) = (Redis::start("copied", &[]), Redis::start("filled", &[]));
+    let (from, to) = (store(&redis), store(&other));
+    for (label, key, value) in some_records() {
+        from.namespace(label).unwrap().set(&key, &value).unwrap();
+    }
+    from.namespace("counters").unwrap().increment("limit", 1).unwrap();
+    redis.cli(&["SET", "of another program", "1"]);
+
+    std::fs::create_dir_all(&folder).unwrap();
+    BackupKey::create(&folder.join("key")).unwrap();
+    let (key, shelf) = (BackupKey::read(&folder.join("key")).unwrap(), Folder::new(folder.join("backups")));
+    let archive = Archive::new(&shelf, &key);
+    let state = StateFolder::open(&folder.join("state")).unwrap();
+    let manifest = archive.take(&from, &state, &Contents::default(), true).unwrap().backup.manifest;
+    let restored = archive.restore(&manifest, &folder.join("restored")).unwrap().state.join(FILE_NAME);
+
+    assert_eq!(to.fill(&restored).unwrap(), some_records().len());
+    for store in [Store::open(&restored).unwrap(), to.clone()] {
+        for (label, key, value) in some_records() {
+            assert_eq!(store.namespace(label).unwrap().get(&key).unwrap(), Some(value), "{label} {key}");
+        }
+    }
+    assert_eq!(to.namespace("a/b").unwrap().keys().unwrap().len(), 50, "they are listed, too");
+    assert_eq!(other.cli(&["EXISTS", "hearth/counters/limit", "of another program"]), "0");
+    let error = to.fill(&restored).unwrap_err().to_string();
+    assert!(error.contains("holds records already") && error.contains("empty"), "{error}");
 }
 
 #[test]

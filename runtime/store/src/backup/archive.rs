@@ -15,7 +15,7 @@ use super::{
     key::hex,
     object::{self, OVERHEAD},
 };
-use crate::{FILE_NAME, StateFolder, StoreError};
+use crate::{FILE_NAME, StateFolder, Store, StoreError};
 
 const CHUNKS: &str = "chunks";
 const MANIFESTS: &str = "manifests";
@@ -72,20 +72,17 @@ impl<'a> Archive<'a> {
         Self { shelf, key }
     }
 
-    /// Takes a backup of a state folder while others use it. A `full` one reads every chunk that it needs and is there, and writes those again that are damaged; one that is not
+    /// Takes a backup of a state folder, and of the store in it or the one in Redis, while others use them. A `full` one reads every chunk that it needs and is there, and writes those again that are damaged; one that is not
     /// trusts their names.
     ///
     /// # Errors
     /// [`BackupError::File`], [`BackupError::Shelf`], [`BackupError::Store`].
-    pub fn take(&self, state: &StateFolder, contents: &Contents, full: bool) -> Result<Taken, BackupError> {
+    pub fn take(&self, store: &Store, state: &StateFolder, contents: &Contents, full: bool) -> Result<Taken, BackupError> {
         let temporary = state.temporary()?;
         let copy = temporary.path().join(FILE_NAME);
         let mut files = vec![(Root::State, FILE_NAME.to_owned(), copy.clone())];
-        {
-            let store = state.store()?;
-            if !store.copy(&copy)? {
-                return Err(BackupError::Store(StoreError::Address("only a store in a file can be copied".to_owned())));
-            }
+        if !store.copy(&copy)? {
+            return Err(BackupError::Store(StoreError::Address("a store in memory cannot be copied".to_owned())));
         }
         beside(state.path(), "", &mut files)?;
         let mut names = HashSet::new();

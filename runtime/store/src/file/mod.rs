@@ -55,12 +55,20 @@ impl File {
 
     /// Reads all, and finds what is damaged.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.read(|connection| {
+            let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+            match found.map_err(|error| self.faults.of(&error))?.as_str() {
+                "ok" => Ok(()),
+                found => Err(self.faults.damaged(found.to_owned())),
+            }
+        })?;
+        self.each(|_, _, _| Ok(()))
+    }
+
+    /// Hands every record over, each compared with its checksum.
+    pub(crate) fn each(&self, mut take: impl FnMut(&str, &str, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let failed = |error: &rusqlite::Error| self.faults.of(error);
         self.read(|connection| {
-            let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| failed(&error))?;
-            if found != "ok" {
-                return Err(self.faults.damaged(found));
-            }
             let mut records = connection.prepare("SELECT label, key, value, sum FROM records").map_err(|error| failed(&error))?;
             let mut rows = records.query([]).map_err(|error| failed(&error))?;
             while let Some(row) = rows.next().map_err(|error| failed(&error))? {
@@ -68,9 +76,30 @@ impl File {
                     || -> rusqlite::Result<(String, String, Vec<u8>, u32)> { Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)) };
                 let (label, key, value, sum) = record().map_err(|error| failed(&error))?;
                 self.faults.compare(&label, &key, &value, sum)?;
+                take(&label, &key, &value)?;
             }
             Ok(())
         })
+    }
+
+    /// Makes a file at `target` with the records that `each` hands over.
+    pub(crate) fn make(
+        target: &Path,
+        each: impl FnOnce(&mut dyn FnMut(&str, &str, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let faults = Faults(target.to_owned());
+        let failed = |error: rusqlite::Error| faults.of(&error);
+        let mut connection = database::open(target)?;
+        let transaction = connection.transaction().map_err(failed)?;
+        {
+            let mut insert =
+                transaction.prepare("INSERT OR REPLACE INTO records(label, key, value, sum) VALUES(?1, ?2, ?3, ?4)").map_err(failed)?;
+            each(&mut |label, key, value| {
+                let sum = database::checksum(label, key, value);
+                insert.execute(params![label, key, value, sum]).map(drop).map_err(failed)
+            })?;
+        }
+        transaction.commit().map_err(failed)
     }
 
     /// Copies all to a new file at `target`, as it is at one moment; writers go on meanwhile.

@@ -6,15 +6,18 @@
 mod seen;
 mod server;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redis::{Cmd, FromRedisValue, Pipeline, cmd, pipe};
 
-use crate::{Backend, COUNTERS_LIFE, KEYS_MAX, Memory, StoreError};
+use crate::{Backend, COUNTERS_LIFE, KEYS_MAX, Memory, StoreError, file::File};
 use seen::Seen;
 use server::Failure;
 
 pub(crate) use server::Server;
+
+/// Records that are read at once to be copied: a value may have 8 MiB.
+const PAGE: usize = 16;
 
 /// Sets a key where its value is what is expected, and remembers its name. ARGV: the value, the key's name, whether one is expected (1 or 0), the expected one, seconds to
 /// live (0 for ever).
@@ -63,6 +66,60 @@ impl Redis {
         self.server.call(twice, |connection| pipe.query(connection))
     }
 
+    /// Hands every record over, label by label, each as it is when it is read.
+    pub(crate) fn each(&self, mut take: impl FnMut(&str, &str, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        for label in self.labels()? {
+            let mut after = b"-".to_vec();
+            loop {
+                let mut range = cmd("ZRANGEBYLEX");
+                range.arg(index(&label)).arg(&after).arg("+").arg("LIMIT").arg(0).arg(PAGE);
+                let keys: Vec<String> = self.ask(&range).map_err(Failure::error)?;
+                let Some(last) = keys.last() else { break };
+                after = [b"(", last.as_bytes()].concat();
+                let mut get = cmd("MGET");
+                for key in &keys {
+                    get.arg(place(&label, key));
+                }
+                let values: Vec<Option<Vec<u8>>> = self.ask(&get).map_err(Failure::error)?;
+                for (key, value) in keys.iter().zip(values) {
+                    // One that was deleted meanwhile is not there any more.
+                    value.map_or(Ok(()), |value| take(&label, key, &value))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts all records of a file into it, where there are none yet; how many.
+    pub(crate) fn fill(&self, file: &File) -> Result<usize, StoreError> {
+        if let Some(label) = self.labels()?.first() {
+            return Err(self.server.error(format!(
+                "holds records already (of '{label}'), and none is written over: give an empty one, as another database of it (redis://HOST/1)"
+            )));
+        }
+        let mut records = 0;
+        file.each(|label, key, value| {
+            records += 1;
+            self.set(label, key, value)
+        })?;
+        Ok(records)
+    }
+
+    /// Labels under which there are records.
+    fn labels(&self) -> Result<BTreeSet<String>, StoreError> {
+        let (mut labels, mut cursor) = (BTreeSet::new(), 0_u64);
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(index("*")).arg("COUNT").arg(1000);
+            let (next, found): (u64, Vec<String>) = self.ask(&scan).map_err(Failure::error)?;
+            labels.extend(found.iter().filter_map(|name| Some(unescaped(name.strip_prefix(&index(""))?))));
+            cursor = next;
+            if cursor == 0 {
+                return Ok(labels);
+            }
+        }
+    }
+
     /// Seconds that a record lives; 0 for ever.
     fn life(&self) -> u64 {
         match self.away {
@@ -91,6 +148,10 @@ fn index(label: &str) -> String {
 
 fn escaped(label: &str) -> String {
     label.replace('%', "%25").replace('/', "%2F")
+}
+
+fn unescaped(label: &str) -> String {
+    label.replace("%2F", "/").replace("%25", "%")
 }
 
 impl Backend for Redis {

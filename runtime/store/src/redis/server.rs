@@ -147,7 +147,7 @@ impl Server {
         Failure::Unreachable(self.error(format!("cannot be reached: {reason}")))
     }
 
-    fn error(&self, reason: String) -> StoreError {
+    pub(super) fn error(&self, reason: String) -> StoreError {
         StoreError::Redis { server: self.name.clone(), reason }
     }
 
