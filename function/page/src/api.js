@@ -49,10 +49,13 @@ export async function context(id) {
   return contextOf(await response.json().catch(() => null));
 }
 
-/** The chunks of an answer to `request` as they arrive. Throws a `Problem`, or `AbortError` once `signal` says so. */
-export async function* chat(request, signal) {
+/**
+ * The chunks of an answer to `request` as they arrive. Throws a `Problem`, or `AbortError` once `signal` says so. Before several servers, all of a conversation go to the one that
+ * knows its beginning already, by the conversation's id (docs/cluster.md).
+ */
+export async function* chat(request, conversation, signal) {
   const body = JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } });
-  const response = await ask("/v1/chat/completions", { method: "POST", headers: { "content-type": "application/json" }, body, signal });
+  const response = await ask("/v1/chat/completions", { method: "POST", headers: { "content-type": "application/json", "x-session-affinity": conversation }, body, signal });
   try {
     for await (const data of events(response.body)) {
       if (data === "[DONE]") return;

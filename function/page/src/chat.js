@@ -78,7 +78,7 @@ async function answer(id) {
   };
   let again = null;
   try {
-    for await (const chunk of api.chat(body, controller.signal)) {
+    for await (const chunk of api.chat(body, id, controller.signal)) {
       add(reply, chunk);
       later();
     }

@@ -74,6 +74,9 @@ def test_a_message_is_edited_and_an_answer_made_again(browser):
         tab.button("Answer again").click()
         tab.answered()
         assert len(tab.requests) == 4 and tab.sent() == tab.sent(2)
+        # A cluster sends all of a conversation to the one that knows its beginning.
+        names = {request.headers["x-session-affinity"] for request in tab.requests}
+        assert len(names) == 1, names
         expect(tab.page.locator("article")).to_have_count(2)
         # The keyboard's way there, and back without a change.
         tab.field.press("ArrowUp")
