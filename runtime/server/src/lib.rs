@@ -1,4 +1,5 @@
-//! The listener: HTTP/1.1 and HTTP/2, TLS, WebSocket, limits on clients, signals and drain; logs, metrics and traces of all requests; generic over any [`Handler`].
+//! The listener: HTTP/1.1 and HTTP/2, TLS, WebSocket, limits on clients, signals and drain; logs, metrics and traces of all requests; generic over any [`Handler`]. And the way to
+//! other servers: [`Outgoing`].
 //!
 //! Used by `hearth-host` and the native binary. Does not know what a chat is.
 
@@ -20,6 +21,7 @@ pub mod metrics;
 pub mod notify;
 mod observe;
 mod options;
+mod outgoing;
 mod refuse;
 mod request;
 mod serve;
@@ -34,6 +36,7 @@ pub use exposure::{ExposureError, exposure};
 pub use limits::{Network, NetworkError, Secure};
 pub use observe::{LogFile, LogFormat, Observe, ObserveArgs};
 pub use options::{Options, SocketOptions};
+pub use outgoing::{Outgoing, OutgoingBody, OutgoingError, OutgoingTimeouts};
 pub use request::{BodyError, RequestBody};
 pub use serve::{ServeError, serve};
 pub use signal::shutdown_signal;

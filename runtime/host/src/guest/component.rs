@@ -133,7 +133,11 @@ impl Guest {
             table,
             wasi: self.wasi().map_err(|reason| format_err!("{reason}"))?,
             http: WasiHttpCtx::new(),
-            outbound: Outbound { component: self.description.id.clone(), allowed: self.description.allowed_outbound_hosts.clone() },
+            outbound: Outbound {
+                component: self.description.id.clone(),
+                allowed: self.description.allowed_outbound_hosts.clone(),
+                outgoing: self.runtime.outgoing.clone(),
+            },
             memory: Memory::new(options.instance_memory),
             held: Held::default(),
             stores: Stores::default(),

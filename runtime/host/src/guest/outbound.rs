@@ -1,7 +1,8 @@
 //! Outgoing HTTP of guests: sent where the manifest says so, and otherwise refused, with the reason where the operator looks for it.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
+use hearth_server::{Outgoing, OutgoingError, OutgoingTimeouts};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -10,7 +11,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 pub(crate) struct Outbound {
     pub(crate) component: String,
     pub(crate) allowed: Vec<String>,
+    pub(crate) outgoing: Outgoing,
 }
+
+/// What a guest waits for that says nothing of it.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 type Outcome = Result<(), Error>;
 type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Outcome> + Send>), Error>;
@@ -24,9 +29,18 @@ impl WasiHttpHooks for Outbound {
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let uri = request.uri();
         if allows(&self.allowed, uri) {
+            let outgoing = self.outgoing.clone();
+            let wanted = |timeout: fn(&RequestOptions) -> Option<Duration>| options.as_ref().and_then(timeout).unwrap_or(PATIENCE);
+            let timeouts = OutgoingTimeouts {
+                connect: wanted(|options| options.connect_timeout),
+                first_byte: wanted(|options| options.first_byte_timeout),
+                idle: wanted(|options| options.between_bytes_timeout),
+            };
             return Box::new(async move {
-                let (response, connection) = wasmtime_wasi_http::default_send_request(request, options).await?;
-                Ok((response.map(BodyExt::boxed_unsync), Box::new(connection) as Box<dyn Future<Output = Outcome> + Send>))
+                let response = outgoing.send(request, timeouts).await.map_err(error)?;
+                // The connection drives itself, and what breaks it the body says.
+                let driven = Box::new(std::future::ready(Ok(()))) as Box<dyn Future<Output = Outcome> + Send>;
+                Ok((response.map(|body| body.map_err(error).boxed_unsync()), driven))
             });
         }
         let origin = format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |authority| authority.as_str()));
@@ -35,6 +49,18 @@ impl WasiHttpHooks for Outbound {
             self.component
         );
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+}
+
+fn error(error: OutgoingError) -> Error {
+    match error {
+        OutgoingError::Refused => Error::ConnectionRefused,
+        OutgoingError::ConnectTimeout => Error::ConnectionTimeout,
+        OutgoingError::Unreachable => Error::DestinationUnavailable,
+        OutgoingError::Tls => Error::TlsCertificateError,
+        OutgoingError::NoTls => Error::ConfigurationError,
+        OutgoingError::FirstByteTimeout | OutgoingError::IdleTimeout => Error::ConnectionReadTimeout,
+        OutgoingError::Broken => Error::HttpResponseIncomplete,
     }
 }
 

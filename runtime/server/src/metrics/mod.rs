@@ -1,5 +1,6 @@
 //! `/metrics`, in Prometheus' text format: what this crate and others count through the facade `metrics`, and what the system says of the process and the machine.
 
+mod cards;
 pub(crate) mod http;
 mod machine;
 mod process;
