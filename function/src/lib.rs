@@ -1,6 +1,6 @@
 //! The chat service: routes, the APIs' wire types, streaming, the chat page. One handler for both shapes; it cannot tell where it runs.
 //!
-//! What it needs of the world are ports (traits), such as [`ports::Nn`] and [`ports::Outbound`]. A host implements them; as a wasm component `wasm.rs` does, over wasi-nn and Spin's
+//! What it needs of the world are ports (traits), such as [`ports::Nn`] and [`ports::Outbound`]. A host implements them; as a wasm component `wasm` does, over wasi-nn and Spin's
 //! variables. Never here: wasmtime, Burn, tokio, sockets; `cfg(target_family = "wasm")` stands below and nowhere else.
 
 pub mod anthropic;

@@ -1,13 +1,13 @@
 //! An edge of either shape, and behind it a server that computes (`docs/edge.md`): a real second `hearth serve`, which is killed and comes back.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use hearth_tests::{Response, Server, Shape, Surroundings, delta, request, request_with, stream, test_data};
+use hearth_tests::{Response, Scratch, Server, Shape, Surroundings, delta, request, request_with, stream, test_data};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -237,10 +237,39 @@ fn memory(pid: u32) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
 }
 
-/// A manifest for the handler that is composed with the component that has a server compute: it imports no wasi-nn.
+/// The server that computes has a certificate that no browser would trust: the machine of the edge does.
+#[test]
+fn an_edge_trusts_the_authorities_of_its_machine() {
+    let Some(model) = named("large") else { return };
+    let scratch = Scratch::new("authorities");
+    let environment = vec![("HEARTH_API_KEY".to_owned(), KEY.to_owned())];
+    let surroundings = Surroundings { environment, state: Some(scratch.join("state")), ..Surroundings::default() };
+    let gpu = Server::start_amid(&surroundings, Shape::Native, &model, &["--context", "2048", "--tls-self-signed"]);
+    until("it listens", || TcpStream::connect(gpu.address).is_ok());
+    let url = format!("https://localhost:{}", gpu.address.port());
+    let certificate = scratch.join("state/tls/self-signed.pem").display().to_string();
+    for shape in Shape::ALL {
+        for trusted in [false, true] {
+            let mut surroundings = settings(shape, &[("fallback_url", &url), ("fallback_key", KEY)]);
+            surroundings.environment.extend(trusted.then(|| ("SSL_CERT_FILE".to_owned(), certificate.clone())));
+            let edge = Server::start_without_model(&surroundings, shape, &["--no-models"]);
+            until("it answers", || request(edge.address, "GET", "/health/live", None).is_ok());
+            let answer = ask(&edge, "large");
+            if trusted {
+                assert!(text(shape, &answer).contains("Paris"), "{shape:?}");
+            } else {
+                assert_eq!(answer.status, 502, "{shape:?}: {}", String::from_utf8_lossy(&answer.body));
+                let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+                assert!(message.contains("TLS"), "{shape:?}: {message}");
+            }
+        }
+    }
+}
+
+/// A manifest for the handler that is composed with the component that has a server compute: it imports no wasi-nn, and no more of WASI than 0.2 has.
 fn composed(folder: &Path, gpu: SocketAddr) -> PathBuf {
-    let component = hearth_tests::root().join("target/hearth_edge.component.wasm");
-    assert!(component.exists(), "{} is missing: `cargo xtask component --edge` builds it", component.display());
+    let component = hearth_tests::root().join("target/hearth_edge.p2.component.wasm");
+    assert!(component.exists(), "{} is missing: `cargo xtask component --edge --p2` builds it", component.display());
     let manifest = format!(
         r#"spin_manifest_version = 2
 [application]
@@ -263,6 +292,33 @@ models = "large"
     std::fs::create_dir_all(folder).expect("a folder");
     std::fs::write(&path, manifest).expect("a manifest");
     path
+}
+
+/// `spin.edge.toml`, but for the trigger: this repository's host serves it as stock Spin would.
+#[test]
+fn the_application_for_hosts_without_wasi_nn_asks_the_fallback_for_every_model() {
+    let Some(gpu) = gpu() else { return };
+    let scratch = Scratch::new("edge-application");
+    let application = std::fs::read_to_string(hearth_tests::root().join("spin.edge.toml")).expect("spin.edge.toml");
+    let component = "target/hearth_edge.p2.component.wasm";
+    assert!(application.contains(component) && application.contains("[[trigger.http]]"), "{application}");
+    let application = application.replace(component, &hearth_tests::root().join(component).display().to_string());
+    let manifest = scratch.write("spin.toml", &application.replace("[[trigger.http]]", "[[trigger.nn-http]]"));
+    let url = format!("http://{}", gpu.address);
+    let mut surroundings = settings(Shape::Wasm, &[("fallback_url", &url), ("fallback_key", KEY)]);
+    surroundings.manifest = Some(manifest);
+    let edge = Server::start_without_model(&surroundings, Shape::Wasm, &["--no-models", "--max-instance-memory", "134217728"]);
+    edge.wait();
+    let whole = ask(&edge, "large");
+    assert_eq!(whole.header("x-hearth-served-by"), Some("fallback"));
+    let mut events = stream(edge.address, CHAT, &chat("large", 16, true)).expect("a stream");
+    let mut pieces = Vec::new();
+    while let Some(event) = events.next_event().expect("an event") {
+        pieces.push(delta(&event));
+    }
+    assert_eq!(pieces.concat(), text(Shape::Wasm, &whole));
+    assert!(pieces.iter().filter(|piece| !piece.is_empty()).count() > 3, "it comes piece by piece: {pieces:?}");
+    assert_eq!(ask(&edge, "unheard").status, 404);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::{
     env::var_os,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use hearth_tests::{Response, Server, Shape, free_address, request, test_data};
+use hearth_tests::{Response, Scratch, Server, Shape, Surroundings, free_address, request, root, test_data};
 use serde_json::{Value, json};
 
 /// A request, and what must come back.
@@ -177,8 +177,22 @@ fn failures<const N: usize>(servers: [(&str, &Server); N]) -> Vec<String> {
 fn both_shapes_answer_the_table_alike() {
     let Some(model) = test_data("smollm2.gguf") else { return };
     let [native, wasm] = Shape::ALL.map(|shape| Server::start(shape, &model, &["--context", "2048"]));
-    let failures = failures([("native", &native), ("wasm", &wasm)]);
+    let scratch = Scratch::new("shapes");
+    let surroundings = Surroundings { manifest: Some(older(&scratch)), ..Surroundings::default() };
+    let older = Server::start_amid(&surroundings, Shape::Wasm, &model, &["--context", "2048"]);
+    older.wait();
+    let failures = failures([("native", &native), ("wasm", &wasm), ("wasm of WASI 0.2", &older)]);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// The repository's application with the component for hosts that have no WASI 0.3.
+fn older(scratch: &Scratch) -> PathBuf {
+    let [newer, older] = ["hearth_function.component.wasm", "hearth_function.p2.component.wasm"].map(|name| format!("target/{name}"));
+    let manifest = std::fs::read_to_string(root().join("spin.toml")).expect("spin.toml");
+    assert!(manifest.contains(&newer), "the component's path in spin.toml");
+    let component = root().join(&older);
+    assert!(component.exists(), "{} is missing: `cargo xtask component --p2` builds it", component.display());
+    scratch.write("spin.toml", &manifest.replace(&newer, &component.display().to_string()))
 }
 
 /// Everything in one component, under a host that knows neither wasi-nn nor Spin. `cargo xtask portable` makes the component and the host.

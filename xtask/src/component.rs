@@ -21,18 +21,52 @@ pub(crate) struct Guest<'a> {
     pub(crate) profile: &'a str,
     /// The compiler's.
     pub(crate) flags: &'a str,
+    /// Features, in place of the default ones where there are any.
+    pub(crate) features: &'a str,
     /// Variables of the build's environment.
     pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 /// The chat function.
-pub(crate) const FUNCTION: Guest<'static> = Guest { package: "hearth-function", profile: "component", flags: "", environment: &[] };
+pub(crate) const FUNCTION: Guest<'static> =
+    Guest { package: "hearth-function", profile: "component", flags: "", features: "", environment: &[] };
+
+/// The newest version of WASI that a component's host has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wasi {
+    /// 0.2.
+    P2,
+    /// 0.3.
+    P3,
+}
+
+impl Wasi {
+    /// Of the crates that are compiled for either.
+    fn features(self) -> &'static str {
+        match self {
+            Self::P2 => "p2",
+            Self::P3 => "",
+        }
+    }
+
+    /// The path of the component `name`: `target/NAME.component.wasm`, or `target/NAME.p2.component.wasm`.
+    pub(crate) fn component(self, workspace_root: &Path, name: &str) -> PathBuf {
+        let version = if self == Self::P2 { ".p2" } else { "" };
+        workspace_root.join("target").join(format!("{name}{version}.component.wasm"))
+    }
+}
 
 /// Builds the chat function, with its page where `page::build` has made that, and returns the component's path, `target/hearth_function.component.wasm`. What is up to date is not made again.
-pub(crate) fn build(workspace_root: &Path) -> Result<PathBuf> {
-    let target = workspace_root.join("target");
+pub(crate) fn build(workspace_root: &Path, wasi: Wasi) -> Result<PathBuf> {
+    small(workspace_root, FUNCTION.package, wasi)
+}
+
+/// Builds a crate that is compiled as the function is, which so has a part of its build.
+pub(crate) fn small(workspace_root: &Path, package: &str, wasi: Wasi) -> Result<PathBuf> {
+    let guest = Guest { package, features: wasi.features(), ..FUNCTION };
+    let component = wasi.component(workspace_root, &package.replace('-', "_"));
     // A folder of its own: builds of the host and of the function then do not wait for one another's lock.
-    make(workspace_root, &target.join("wasm"), &FUNCTION, &target.join("hearth_function.component.wasm"))
+    make(workspace_root, &workspace_root.join("target/wasm"), &guest, &component)
 }
 
 /// Builds `guest` as `component` with `target_dir` for cargo; `component`. What is up to date is not made again.
@@ -53,7 +87,7 @@ pub(crate) fn build_guest(manifest_dir: &Path, target_dir: &Path, package: &str)
 
 /// Runs cargo and returns the core module's path.
 fn compile(manifest_dir: &Path, target_dir: &Path, guest: &Guest<'_>, locked: bool) -> Result<PathBuf> {
-    let Guest { package, profile, flags, environment } = guest;
+    let Guest { package, profile, flags, features, environment } = guest;
     // cargo runs in the crate's folder, where a path relative to this one's would mean another.
     let target_dir = std::path::absolute(target_dir)?;
     let toolchain = Toolchain::get(&WASM_LIBRARY)?;
@@ -67,6 +101,9 @@ fn compile(manifest_dir: &Path, target_dir: &Path, guest: &Guest<'_>, locked: bo
         .arg(&target_dir);
     // A guest in a workspace of its own need not know the profile.
     cargo.args(["--config", "profile.component.inherits='release'"]);
+    if !features.is_empty() {
+        cargo.args(["--no-default-features", "--features", features]);
+    }
     if locked {
         cargo.arg("--locked");
     }

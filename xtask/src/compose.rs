@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use wac_graph::{CompositionGraph, EncodeOptions, plug, types::Package};
 use wit_component::DecodedWasm;
 
-use crate::component::{self, Guest};
+use crate::component::{self, Guest, Wasi};
 
 /// The whole service as one component.
 pub(crate) struct Portable {
@@ -35,30 +35,24 @@ const ENGINE_FLAGS: &str = "-C target-feature=+simd128 -C link-arg=-zstack-size=
 const PLAIN: [&str; 7] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// Builds the parts, with the models `embedded` (`name=path`) in the engine, and puts them together. What is up to date is not made again.
-pub(crate) fn portable(root: &Path, embedded: &[String]) -> anyhow::Result<Portable> {
-    let target = root.join("target");
+pub(crate) fn portable(root: &Path, wasi: Wasi, embedded: &[String]) -> anyhow::Result<Portable> {
     let embedded = embedded.iter().map(|model| absolute(model)).collect::<anyhow::Result<Vec<_>>>()?.join(",");
     let environment = [("HEARTH_NN_EMBED", embedded.as_str())];
-    let engine = Guest { package: "hearth-nn", profile: "portable", flags: ENGINE_FLAGS, environment: &environment };
-    let nn = component::make(root, &target.join("wasm-nn"), &engine, &target.join("hearth_nn.component.wasm"))?;
-    let stand_in = small(root, "hearth-stand-in")?;
-    let whole = compose(&component::build(root)?, &[&nn, &stand_in], target.join("hearth_portable.component.wasm"))?;
+    // It imports nothing that 0.2 lacks.
+    let engine = Guest { package: "hearth-nn", profile: "portable", flags: ENGINE_FLAGS, features: "", environment: &environment };
+    let nn = component::make(root, &root.join("target/wasm-nn"), &engine, &Wasi::P3.component(root, "hearth_nn"))?;
+    let stand_in = component::small(root, "hearth-stand-in", wasi)?;
+    let whole = compose(&component::build(root, wasi)?, &[&nn, &stand_in], wasi.component(root, "hearth_portable"))?;
     check_imports(&fs::read(&whole)?)?;
     Ok(Portable { nn, whole })
 }
 
 /// Builds the handler and what has a server compute, and puts them together. What is up to date is not made again.
-pub(crate) fn edge(root: &Path) -> anyhow::Result<Edge> {
-    let remote = small(root, "hearth-remote")?;
-    let whole = compose(&component::build(root)?, &[&remote], root.join("target/hearth_edge.component.wasm"))?;
+pub(crate) fn edge(root: &Path, wasi: Wasi) -> anyhow::Result<Edge> {
+    // It too is written for 0.2.
+    let remote = component::small(root, "hearth-remote", Wasi::P3)?;
+    let whole = compose(&component::build(root, wasi)?, &[&remote], wasi.component(root, "hearth_edge"))?;
     Ok(Edge { remote, whole })
-}
-
-/// A crate that is compiled as the function is, which so has a part of its build.
-fn small(root: &Path, package: &str) -> anyhow::Result<PathBuf> {
-    let target = root.join("target");
-    let component = target.join(format!("{}.component.wasm", package.replace('-', "_")));
-    component::make(root, &target.join("wasm"), &Guest { package, ..component::FUNCTION }, &component)
 }
 
 /// `name=path` with a path that means the same in every folder.

@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use crate::component::Wasi;
+
 /// Set-up, build, start and test of Hearth.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
@@ -61,6 +63,9 @@ enum Task {
     Scaling,
     /// Builds the chat function as a WASI component: target/hearth_function.component.wasm.
     Component {
+        /// For hosts that have WASI 0.2 and no newer, as SpinKube and Akamai's Functions: target/hearth_function.p2.component.wasm, and so on.
+        #[arg(long)]
+        p2: bool,
         /// The component as well that exports wasi:nn and has a server compute (target/hearth_remote.component.wasm), and the function with it:
         /// target/hearth_edge.component.wasm.
         #[arg(long)]
@@ -101,18 +106,19 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(args) => fuzz::run(&root, &args),
         Task::Portable => portable::run(&root),
         Task::Sanitize => sanitize::run(&root),
-        Task::Component { edge, portable, embed } => {
+        Task::Component { p2, edge, portable, embed } => {
             page::build(&root)?;
+            let wasi = if p2 { Wasi::P2 } else { Wasi::P3 };
             if edge {
-                let compose::Edge { remote, whole } = compose::edge(&root)?;
+                let compose::Edge { remote, whole } = compose::edge(&root, wasi)?;
                 println!("{}\n{}", remote.display(), whole.display());
             }
             if portable {
-                let compose::Portable { nn, whole } = compose::portable(&root, &embed)?;
+                let compose::Portable { nn, whole } = compose::portable(&root, wasi, &embed)?;
                 println!("{}\n{}", nn.display(), whole.display());
             }
             if !edge && !portable {
-                println!("{}", component::build(&root)?.display());
+                println!("{}", component::build(&root, wasi)?.display());
             }
             Ok(())
         }

@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::{
     command::{self, cargo, works},
+    component::Wasi,
     compose, page, system, test,
     toolchain::{AARCH64, Target, Toolchain, WASM_PROGRAM},
 };
@@ -27,7 +28,7 @@ const WASMTIME_FEATURES: &str = "run,serve,compile,parallel-compilation,cache,co
 /// The table of cases on the portable component, and on the native shape beside it.
 fn service(root: &Path) -> anyhow::Result<()> {
     page::build(root)?;
-    let component = compose::portable(root, &[])?.whole;
+    let component = compose::portable(root, Wasi::P3, &[])?.whole;
     let host = wasmtime(root)?;
     let data = root.join("target/test-data");
     command::run(cargo(root).args(["test", "--workspace", "--locked", "--no-run", "--test", "shapes"]))?;

@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use crate::{
     command::{self, cargo, run_quietly, works},
+    component::{self, Wasi},
     compose, examples,
     neighbours::Neighbours,
     node::Node,
@@ -49,7 +50,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     llama_cpp(&python, &data)?;
     sources(OPENAI, &python, &data)?;
     page::build(root)?;
-    compose::edge(root)?;
+    component::build(root, Wasi::P3)?;
+    compose::edge(root, Wasi::P2)?;
     examples::build(root)?;
 
     // The test of the arrows asks cargo for all dependencies, those of other systems too, and does so without a network.

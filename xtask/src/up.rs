@@ -31,7 +31,7 @@ pub(crate) fn run(root: &Path, args: Args) -> anyhow::Result<()> {
     }
     page::build(root)?;
     if !args.native {
-        component::build(root)?;
+        component::build(root, component::Wasi::P3)?;
     }
     eprintln!("building the server (the first time takes some minutes)");
     // All binaries together: the same features, and so the same artefacts, as `cargo xtask test` uses.

@@ -14,7 +14,7 @@ use wasip2::{
 use crate::failure::Failure;
 
 /// The server's address, as `https://gpu.example.com`, and this component's key there.
-const URL: &str = "HEARTH_REMOTE_URL";
+pub(crate) const URL: &str = "HEARTH_REMOTE_URL";
 const KEY: &str = "HEARTH_REMOTE_KEY";
 
 /// Nanoseconds to connect, until the answer begins, which is longer than a request may wait in the server's queue, and between two pieces.
@@ -94,10 +94,15 @@ impl Exchange {
     }
 }
 
+/// The server's address; empty where none is set.
+pub(crate) fn url() -> String {
+    env::var(URL).unwrap_or_default().trim().trim_end_matches('/').to_owned()
+}
+
 fn send(model: &str, document: &[u8]) -> Result<IncomingResponse, Failure> {
-    let url = env::var(URL).unwrap_or_default();
+    let url = url();
     let malformed = || Failure::new("load_failed", format!("{URL} is the address of the server that computes, as https://gpu.example.com"));
-    let (scheme, authority) = match url.trim().trim_end_matches('/').split_once("://") {
+    let (scheme, authority) = match url.split_once("://") {
         Some(("http", authority)) => (Scheme::Http, authority),
         Some(("https", authority)) => (Scheme::Https, authority),
         _ => return Err(malformed()),

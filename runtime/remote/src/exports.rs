@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::{
     bindings::exports::wasi::nn::{errors, graph, inference, tensor},
-    exchange::Exchange,
+    exchange::{self, Exchange},
     failure::Failure,
     line::{self, Tensor, Tensors},
 };
@@ -66,8 +66,12 @@ impl graph::Guest for Provider {
         Err(errors::Error::new(Failure::new("unsupported_encoding", message)))
     }
 
-    /// Whether the server has it is known with the first compute.
+    /// Whether the server has it is known with the first compute; where there is no server, there is no model.
     fn load_by_name(name: String) -> Result<graph::Graph, errors::Error> {
+        if exchange::url().is_empty() {
+            let message = format!("The model '{name}' is not here: {} names no server that computes.", exchange::URL);
+            return Err(errors::Error::new(Failure::new("model_not_found", message)));
+        }
         Ok(graph::Graph::new(Graph(name)))
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::StandIn;
 
+#[cfg(not(feature = "p2"))]
 wit_bindgen::generate!({
     path: "../../wit/spin",
     inline: "
@@ -14,6 +15,22 @@ wit_bindgen::generate!({
         world stand-in {
             export spin:variables/variables@3.0.0;
             export spin:key-value/key-value@3.0.0;
+            export wasi:keyvalue/store@0.2.0-draft2;
+            export wasi:keyvalue/atomics@0.2.0-draft2;
+        }
+    ",
+    world: "hearth:stand-in/stand-in",
+    generate_all,
+});
+
+#[cfg(feature = "p2")]
+wit_bindgen::generate!({
+    path: "../../wit/spin",
+    inline: "
+        package hearth:stand-in;
+
+        world stand-in {
+            export fermyon:spin/variables@2.0.0;
             export wasi:keyvalue/store@0.2.0-draft2;
             export wasi:keyvalue/atomics@0.2.0-draft2;
         }

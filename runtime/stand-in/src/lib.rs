@@ -4,8 +4,10 @@
 #![cfg(target_family = "wasm")]
 
 mod bindings;
+mod buckets;
+#[cfg(not(feature = "p2"))]
+mod key_value;
 mod memory;
-mod stores;
 mod variables;
 
 /// The component.

@@ -118,7 +118,7 @@ impl Bench {
             test::llama_cpp(&python, &data)?;
             peer::build(&data, &test::venv(root, "tools")?)?;
             page::build(root)?;
-            component::build(root)?;
+            component::build(root, component::Wasi::P3)?;
             eprintln!("building Hearth (profile dev, which optimizes the engine as a release does)");
             command::run(cargo(root).args(["build", "--workspace", "--bins", "--locked"]))?;
         }

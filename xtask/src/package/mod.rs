@@ -17,7 +17,8 @@ use clap::ValueEnum;
 use crate::{
     archive,
     command::{run_quietly, works},
-    component, page, plugin, system,
+    component::{self, Wasi},
+    compose, page, plugin, system,
 };
 pub(crate) use binaries::Binaries;
 
@@ -56,10 +57,13 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     if args.check == Some(Check::Machine) {
         return machine::check(root, &binaries);
     }
-    let component = component::build(root)?;
+    let mut components = Vec::new();
+    for wasi in [Wasi::P3, Wasi::P2] {
+        components.extend([component::build(root, wasi)?, compose::edge(root, wasi)?.whole]);
+    }
     let fixed = if args.r#static { Some(binaries::build_static(root)?) } else { None };
     let out = root.join("target/package");
-    let make = || assemble(root, &binaries, fixed.as_deref(), &component, &out);
+    let make = || assemble(root, &binaries, fixed.as_deref(), &components, &out);
     let sums = make()?;
     if args.check.is_some() {
         let again = make()?;
@@ -74,7 +78,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
 }
 
 /// Makes everything anew in `out`; the text of its SHA256SUMS.
-fn assemble(root: &Path, binaries: &Binaries, fixed: Option<&Path>, component: &Path, out: &Path) -> Result<String> {
+fn assemble(root: &Path, binaries: &Binaries, fixed: Option<&Path>, components: &[PathBuf], out: &Path) -> Result<String> {
     archive::empty(out.to_owned())?;
     let work = archive::empty(root.join("target/package-work/release"))?;
     let epoch = archive::epoch(root);
@@ -93,7 +97,9 @@ fn assemble(root: &Path, binaries: &Binaries, fixed: Option<&Path>, component: &
         archive::tar_gz(&work, &[&name], &out.join(format!("{name}.tar.gz")), epoch)?;
     }
     plugin::pack(root, binaries, out, None)?;
-    archive::install(component, &out.join("hearth_function.component.wasm"), 0o644)?;
+    for component in components {
+        archive::install(component, &out.join(component.file_name().context("a file has a name")?), 0o644)?;
+    }
     deb::build(root, binaries, &documents, VERSION, out, epoch)?;
     sums(out)
 }

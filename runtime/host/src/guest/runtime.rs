@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use hearth_server::Outgoing;
 use tokio::sync::Semaphore;
 use wasmtime::{
     Config, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -12,7 +13,7 @@ use super::{
     keyvalue::Keyvalue,
     nn::{Ml, SharedEngine},
     options::GuestOptions,
-    spin::{HasState, Spin},
+    spin::{HasState, Settings, Spin},
     state::State,
 };
 
@@ -29,6 +30,7 @@ pub struct Runtime {
     pub(crate) linker: Arc<Linker<State>>,
     pub(crate) nn: SharedEngine,
     pub(crate) options: Arc<GuestOptions>,
+    pub(crate) outgoing: Outgoing,
     /// One permit for each instance at work.
     pub(crate) permits: Arc<Semaphore>,
 }
@@ -50,7 +52,14 @@ impl Runtime {
         };
         let linker = linker(&wasm)?;
         tick(&wasm)?;
-        Ok(Self { engine: wasm, linker: Arc::new(linker), nn: SharedEngine::new(engine), options: Arc::new(options), permits })
+        Ok(Self {
+            engine: wasm,
+            linker: Arc::new(linker),
+            nn: SharedEngine::new(engine),
+            options: Arc::new(options),
+            outgoing: Outgoing::default(),
+            permits,
+        })
     }
 }
 
@@ -85,6 +94,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     Ml::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Spin::add_to_linker::<State, HasState>(&mut linker, |state| state)?;
+    Settings::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Keyvalue::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }

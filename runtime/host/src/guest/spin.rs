@@ -19,8 +19,15 @@ mod bindings {
     });
 }
 
+#[allow(missing_docs, unreachable_pub)]
+mod older {
+    wasmtime::component::bindgen!({ path: "../../wit/spin", world: "settings", imports: { default: trappable } });
+}
+
 pub(crate) use bindings::Spin;
 use bindings::spin::{key_value::key_value as kv, variables::variables as vars};
+pub(crate) use older::Settings;
+use older::fermyon::spin::variables as older_vars;
 
 /// Stores that one instance may hold open.
 pub(crate) const OPEN_MAX: usize = 32;
@@ -165,18 +172,42 @@ impl vars::Host for State {}
 
 impl<U: Send + 'static> vars::HostWithStore<U> for HasState {
     async fn get(accessor: &Accessor<U, Self>, name: String) -> wasmtime::Result<Result<String, vars::Error>> {
-        if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
-            return Ok(Err(vars::Error::InvalidName(format!("'{name}': a variable's name has lower-case letters, digits and '_'"))));
-        }
         Ok(accessor.with(|mut access| {
             let state: &mut State = access.get();
-            let value = state.shared.variables.get(&name).cloned();
-            value.ok_or_else(|| {
-                vars::Error::Undefined(format!(
-                    "component '{0}' has no variable '{name}': add it under [component.{0}.variables]",
-                    state.shared.id
-                ))
+            state.variable(&name).map_err(|no| match no {
+                NoVariable::Invalid(reason) => vars::Error::InvalidName(reason),
+                NoVariable::Undefined(reason) => vars::Error::Undefined(reason),
             })
         }))
+    }
+}
+
+impl older_vars::Host for State {
+    fn get(&mut self, name: String) -> wasmtime::Result<Result<String, older_vars::Error>> {
+        Ok(self.variable(&name).map_err(|no| match no {
+            NoVariable::Invalid(reason) => older_vars::Error::InvalidName(reason),
+            NoVariable::Undefined(reason) => older_vars::Error::Undefined(reason),
+        }))
+    }
+}
+
+/// Why there is no value.
+enum NoVariable {
+    Invalid(String),
+    Undefined(String),
+}
+
+impl State {
+    /// The value of a variable of the guest's component.
+    fn variable(&self, name: &str) -> Result<String, NoVariable> {
+        if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
+            return Err(NoVariable::Invalid(format!("'{name}': a variable's name has lower-case letters, digits and '_'")));
+        }
+        self.shared.variables.get(name).cloned().ok_or_else(|| {
+            NoVariable::Undefined(format!(
+                "component '{0}' has no variable '{name}': add it under [component.{0}.variables]",
+                self.shared.id
+            ))
+        })
     }
 }

@@ -1,59 +1,13 @@
-//! Spin's key-value, and the draft of WASI's that can count, over the same stores.
+//! The draft of WASI's key-value, which can count.
 
 use crate::{
     StandIn,
-    bindings::{
-        exports::{
-            spin::key_value::key_value::{self as spin, GuestStore},
-            wasi::keyvalue::{
-                atomics::{self, CasError, GuestCas},
-                store::{self as wasi, GuestBucket, KeyResponse},
-            },
-        },
-        wit_future, wit_stream,
+    bindings::exports::wasi::keyvalue::{
+        atomics::{self, CasError, GuestCas},
+        store::{self as wasi, GuestBucket, KeyResponse},
     },
     memory::Store,
 };
-
-impl spin::Guest for StandIn {
-    type Store = Store;
-}
-
-impl GuestStore for Store {
-    async fn open(label: String) -> Result<spin::Store, spin::Error> {
-        Self::open(&label).map(spin::Store::new).ok_or(spin::Error::NoSuchStore)
-    }
-
-    async fn get(&self, key: String) -> Result<Option<Vec<u8>>, spin::Error> {
-        Ok((*self).get(&key))
-    }
-
-    async fn set(&self, key: String, value: Vec<u8>) -> Result<(), spin::Error> {
-        (*self).set(&key, value).map_err(|full| spin::Error::Other(full.into()))
-    }
-
-    async fn delete(&self, key: String) -> Result<(), spin::Error> {
-        (*self).delete(&key);
-        Ok(())
-    }
-
-    async fn exists(&self, key: String) -> Result<bool, spin::Error> {
-        Ok((*self).get(&key).is_some())
-    }
-
-    async fn get_keys(&self) -> (wit_bindgen::StreamReader<String>, wit_bindgen::FutureReader<Result<(), spin::Error>>) {
-        let (mut keys, reader) = wit_stream::new::<String>();
-        let (done, whole) = wit_future::new::<Result<(), spin::Error>>(|| Ok(()));
-        let all = (*self).keys();
-        wit_bindgen::spawn(async move {
-            // Who reads no further wants no more.
-            let _ = keys.write_all(all).await;
-            drop(keys);
-            let _ = done.write(Ok(())).await;
-        });
-        (reader, whole)
-    }
-}
 
 impl wasi::Guest for StandIn {
     type Bucket = Store;
