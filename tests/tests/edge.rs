@@ -254,6 +254,9 @@ fn an_edge_trusts_the_authorities_of_its_machine() {
             surroundings.environment.extend(trusted.then(|| ("SSL_CERT_FILE".to_owned(), certificate.clone())));
             let edge = Server::start_without_model(&surroundings, shape, &["--no-models"]);
             until("it answers", || request(edge.address, "GET", "/health/live", None).is_ok());
+            if trusted {
+                until("the model is loaded", || ask(&edge, "large").status != 503);
+            }
             let answer = ask(&edge, "large");
             if trusted {
                 assert!(text(shape, &answer).contains("Paris"), "{shape:?}");
