@@ -127,7 +127,7 @@ fn answer(server: &Server, body: &serde_json::Value, tokens: &AtomicUsize) -> st
         if event == "[DONE]" {
             return Ok(200);
         }
-        if event.contains("\"error\"") {
+        if event.starts_with("{\"error\":") || event.contains("\"error\":{") {
             return Err(std::io::Error::other(event));
         }
         tokens.fetch_add(1, Relaxed);
