@@ -1,9 +1,9 @@
 // llama.cpp as the oracle. Reads one JSON document from standard input and writes one to standard output.
 //
-// in:  {"model": "path.gguf", "context": 1024, "cases": [{"tokens": [..]} or {"text": "..."}, with "generate": 64 or "logits": true or neither]}
-// out: [{"tokens": [..], "generated": [{"token": 1, "top": [[id, logit], ..]}, ..]} or {"tokens", "logits": [f32 for each token of the vocabulary]}]
+// in:  [{"model": "path.gguf", "context": 1024, "cases": [{"tokens": [..]} or {"text": "..."}, with "generate": 64 or "logits": true or neither]}, ..]
+// out: [[{"tokens": [..], "generated": [{"token": 1, "top": [[id, logit], ..]}, ..]} or {"tokens", "logits": [f32 for each token of the vocabulary]}, ..], ..]
 //
-// With "embed": true for a document whose cases are {"text": "..."}, the model's embeddings: [{"embedding": [f32, ..]}], not normalized.
+// With "embed": true for a model whose cases are {"text": "..."}, its embeddings: [{"embedding": [f32, ..]}, ..], not normalized.
 //
 // Run with the folder of node_modules in NODE_PATH's place: `node oracle.mjs FOLDER`.
 import {createRequire} from "node:module";
@@ -17,18 +17,27 @@ const {getLlama, LlamaLogLevel} = await import(pathToFileURL(entry));
 process.stdin.setEncoding("utf8"); // else a character may be cut between two chunks
 let input = "";
 for await (const chunk of process.stdin) input += chunk;
-const {model: modelPath, context: contextSize = 1024, embed = false, cases} = JSON.parse(input);
 
 // One thread: with more, its barriers spin against whatever else runs beside it, and the oracle takes minutes.
 const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: 1});
-const model = await llama.loadModel({modelPath, gpuLayers: 0});
-if (embed) answer(await embeddings());
-const context = await model.createContext({contextSize, sequences: 1, batchSize: 512, flashAttention: false});
-const sequence = context.getSequence();
-
 const greedy = {temperature: 0};
-const results = [];
-for (const {tokens: given, text, generate = 0, logits = false} of cases) {
+const answers = [];
+for (const {model: modelPath, context: contextSize = 1024, embed = false, cases} of JSON.parse(input)) {
+    const model = await llama.loadModel({modelPath, gpuLayers: 0});
+    answers.push(await (embed ? embeddings : continuations)(model, contextSize, cases));
+    await model.dispose();
+}
+process.stdout.write(JSON.stringify(answers), () => process.exit(0));
+
+async function continuations(model, contextSize, cases) {
+    const context = await model.createContext({contextSize, sequences: 1, batchSize: 512, flashAttention: false});
+    const sequence = context.getSequence();
+    const results = [];
+    for (const asked of cases) results.push(await continuation(model, sequence, asked));
+    return results;
+}
+
+async function continuation(model, sequence, {tokens: given, text, generate = 0, logits = false}) {
     const tokens = given ?? model.tokenize(text, true);
     if (given == null && model.tokens.shouldPrependBosToken && tokens[0] !== model.tokens.bos) tokens.unshift(model.tokens.bos);
     const result = {tokens};
@@ -49,17 +58,12 @@ for (const {tokens: given, text, generate = 0, logits = false} of cases) {
             pending = [token];
         }
     }
-    results.push(result);
+    return result;
 }
-answer(results);
 
-async function embeddings() {
+async function embeddings(model, contextSize, cases) {
     const context = await model.createEmbeddingContext({contextSize, batchSize: contextSize});
     const results = [];
     for (const {text} of cases) results.push({embedding: (await context.getEmbeddingFor(text)).vector});
     return results;
-}
-
-function answer(results) {
-    process.stdout.write(JSON.stringify(results), () => process.exit(0));
 }

@@ -23,9 +23,6 @@ def headers(key):
 
 def ask(path, body=None, key=keys["chat"], method=None, status=200, **more):
     content = body if isinstance(body, (str, bytes, type(None))) else json.dumps(body)
-    if status >= 400:
-        # What is refused before its body has come is not read to its end, and the connection is of no use for another request.
-        more["connection"] = "close"
     response = client.request(method or ("GET" if body is None else "POST"), path, content=content, headers={**headers(key), **more})
     assert response.status_code == status, (path, response.status_code, response.text)
     if status >= 400:

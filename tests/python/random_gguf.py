@@ -1,4 +1,4 @@
-"""Writes a small GGUF of random weights: `random_gguf.py CASE TYPE OUT`, a case of the table below.
+"""Writes small GGUFs of random weights, FOLDER/CASE-TYPE.gguf: `random_gguf.py FOLDER CASE TYPE...`, a case of the table below and types of tensors.
 
 Blocks of quantized types are random bits with scales that give weights a deviation of about 1/sqrt(columns), so that every code, scale and min occurs.
 """
@@ -12,6 +12,7 @@ from gguf import GGMLQuantizationType as Type, GGUFWriter, RopeScalingType
 
 VOCABULARY, CONTEXT = 512, 512
 random = numpy.random.default_rng(7)
+BEGINNING = random.bit_generator.state
 
 
 @dataclass
@@ -170,8 +171,13 @@ def add_experts(writer, type, case, layer):
     add_matrix(writer, type, name("ffn_down_exps"), case.experts, case.width, case.feed_forward)
 
 
-def main(name, type_name, out):
-    case, type = CASES[name], Type[type_name]
+def main(folder, name, *types):
+    for type in types:
+        random.bit_generator.state = BEGINNING
+        write(f"{folder}/{name}-{type}.gguf", CASES[name], Type[type])
+
+
+def write(out, case, type):
     writer = GGUFWriter(out, case.architecture)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(case.width)

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Host, Network, Nginx, Server, Shape, Surroundings, binary, free_address, request};
+use crate::{Host, Network, Nginx, Server, Shape, Surroundings, binary, free_address, listens, request};
 
 /// The last parts of addresses: of nginx, of Redis, and of the instances as the sample has them.
 const NGINX: u8 = 10;
@@ -165,7 +165,7 @@ fn redis(host: &Host, folder: &Path) -> Child {
     server.args(["--bind", &ip, "--port", &port, "--save", "", "--requirepass", PASSWORD, "--dir"]).arg(folder);
     let child = server.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("redis-server starts");
     let deadline = Instant::now() + Duration::from_secs(30);
-    while TcpStream::connect(host.address).is_err() {
+    while !listens(host.address) {
         assert!(Instant::now() < deadline, "Redis does not listen");
         std::thread::sleep(Duration::from_millis(10));
     }

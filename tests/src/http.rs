@@ -128,6 +128,11 @@ pub fn stream_with(address: SocketAddr, path: &str, fields: &[(&str, &str)], bod
     Ok(Sse { status, headers, reader, text: String::new() })
 }
 
+/// Whether someone listens at `address`. To call a free port may give it to the call itself, which then talks to itself and keeps the port from whom it waits for.
+pub fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok_and(|socket| socket.local_addr().is_ok_and(|own| own != address))
+}
+
 fn send(address: SocketAddr, method: &str, path: &str, fields: &[(&str, &str)], body: Option<&[u8]>) -> io::Result<BufReader<TcpStream>> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;

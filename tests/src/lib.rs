@@ -11,7 +11,7 @@ mod scratch;
 mod server;
 
 pub use cluster::{Cluster, cluster_programs};
-pub use http::{Response, Sse, delta, request, request_with, stream, stream_with};
+pub use http::{Response, Sse, delta, listens, request, request_with, stream, stream_with};
 pub use keys::{Key, Keys};
 pub use network::{Host, Network, in_network};
 pub use nginx::{Nginx, openssl};
@@ -39,6 +39,27 @@ pub fn test_data(name: &str) -> Option<PathBuf> {
     }
     skip(&format!("{} is missing; `cargo xtask test` fetches it", path.display()));
     None
+}
+
+/// A component in `target`.
+///
+/// # Panics
+/// When it is not there.
+pub fn component(name: &str) -> PathBuf {
+    let path = root().join("target").join(name);
+    assert!(path.exists(), "{} is missing: `cargo xtask test` builds it", path.display());
+    path
+}
+
+/// A manifest of the repository, with the component `runs` where it has `names`.
+///
+/// # Panics
+/// When it has not.
+pub fn application(manifest: &str, names: &str, runs: &str) -> String {
+    let text = std::fs::read_to_string(root().join(manifest)).expect("a manifest");
+    let named = format!("target/{names}");
+    assert!(text.contains(&named), "{manifest} does not name {named}");
+    text.replace(&named, &component(runs).display().to_string())
 }
 
 /// Says that a test is skipped; in CI, where everything can be installed, that is a failure.

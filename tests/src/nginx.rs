@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command},
     time::{Duration, Instant},
 };
 
-use crate::root;
+use crate::{listens, root};
 
 /// A running nginx; ended, and its files removed, when dropped.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Nginx {
         let child = nginx.arg("-p").arg(&folder).arg("-c").arg(folder.join("nginx.conf")).spawn().expect("nginx starts");
         let mut started = Self { folder, child };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(address).is_err() {
+        while !listens(address) {
             assert!(started.child.try_wait().is_ok_and(|ended| ended.is_none()), "nginx ended: what it said is above");
             assert!(Instant::now() < deadline, "nginx does not listen");
             std::thread::sleep(Duration::from_millis(20));

@@ -49,21 +49,22 @@ pub struct OracleResult {
     pub logits: Vec<f64>,
 }
 
-/// Asks llama.cpp; `None` where it is not installed (see [`test_data`]).
+/// Asks llama.cpp about models, each with its cases; `None` where it is not installed (see [`test_data`]).
 ///
 /// # Panics
 /// When it fails.
-pub fn oracle(model: &Path, cases: &[Case]) -> Option<Vec<OracleResult>> {
-    let cases: Vec<_> = cases
-        .iter()
-        .map(|case| match case {
-            Case::Greedy(Prompt::Text(text), count) => json!({"text": text, "generate": count}),
-            Case::Greedy(Prompt::Tokens(tokens), count) => json!({"tokens": tokens, "generate": count}),
-            Case::Logits(tokens) => json!({"tokens": tokens, "logits": true}),
-        })
-        .collect();
-    let answers = ask(&json!({"model": model, "context": 512, "cases": cases}))?;
-    Some(answers.iter().map(parse).collect())
+pub fn oracle(questions: &[(&Path, &[Case])]) -> Option<Vec<Vec<OracleResult>>> {
+    let case = |case: &Case| match case {
+        Case::Greedy(Prompt::Text(text), count) => json!({"text": text, "generate": count}),
+        Case::Greedy(Prompt::Tokens(tokens), count) => json!({"tokens": tokens, "generate": count}),
+        Case::Logits(tokens) => json!({"tokens": tokens, "logits": true}),
+    };
+    let question = |(model, cases): &(&Path, &[Case])| {
+        let cases: Vec<_> = cases.iter().map(case).collect();
+        json!({"model": model, "context": 512, "cases": cases})
+    };
+    let answers = ask(questions.iter().map(question).collect())?;
+    Some(answers.iter().map(|answers| answers.iter().map(parse).collect()).collect())
 }
 
 /// Asks llama.cpp for the embeddings of `texts`, of up to 128 tokens each; `None` where it is not installed.
@@ -72,13 +73,13 @@ pub fn oracle(model: &Path, cases: &[Case]) -> Option<Vec<OracleResult>> {
 /// When it fails.
 pub fn oracle_embeddings(model: &Path, texts: &[&str]) -> Option<Vec<Vec<f64>>> {
     let cases: Vec<_> = texts.iter().map(|text| json!({"text": text})).collect();
-    let answers = ask(&json!({"model": model, "context": 129, "embed": true, "cases": cases}))?;
+    let answers = ask(vec![json!({"model": model, "context": 129, "embed": true, "cases": cases})])?;
     let numbers = |value: &Value| value.as_array().expect("an embedding").iter().map(|number| number.as_f64().expect("a number")).collect();
-    Some(answers.iter().map(|answer| numbers(&answer["embedding"])).collect())
+    Some(answers.iter().flatten().map(|answer| numbers(&answer["embedding"])).collect())
 }
 
-/// The oracle's answers.
-fn ask(question: &Value) -> Option<Vec<Value>> {
+/// The oracle's answers to each question.
+fn ask(questions: Vec<Value>) -> Option<Vec<Vec<Value>>> {
     // One at a time: it is slow where it shares the processor with another.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +91,7 @@ fn ask(question: &Value) -> Option<Vec<Value>> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("node starts");
-    child.stdin.take().expect("piped").write_all(question.to_string().as_bytes()).expect("the oracle reads");
+    child.stdin.take().expect("piped").write_all(Value::from(questions).to_string().as_bytes()).expect("the oracle reads");
     let output = child.wait_with_output().expect("the oracle answers");
     assert!(output.status.success(), "the oracle failed: {}", output.status);
     Some(serde_json::from_slice(&output.stdout).expect("the oracle answers JSON"))

@@ -2,13 +2,12 @@
 
 use std::{
     fs,
-    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::{Scratch, free_address, skip};
+use crate::{Scratch, free_address, listens, skip};
 
 /// A running Redis that keeps each write before it acknowledges it, in plain bytes.
 #[derive(Debug)]
@@ -63,7 +62,7 @@ impl Redis {
         let configuration = self.folder.write("redis.conf", &configuration);
         self.process = Some(Command::new("redis-server").arg(configuration).stdout(log).spawn().expect("redis-server starts"));
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !listens(([127, 0, 0, 1], self.port).into()) {
             let log = fs::read_to_string(self.folder.join("log"));
             assert!(Instant::now() < deadline, "Redis does not take connections: {log:?}");
             std::thread::sleep(Duration::from_millis(10));

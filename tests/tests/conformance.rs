@@ -9,7 +9,8 @@ fn judge(script: &str, path: &str, arguments: impl Fn(Shape) -> Vec<&'static str
     let (Some(model), Some(python)) = (test_data("smollm2.gguf"), python()) else { return };
     for shape in Shape::ALL {
         let arguments = arguments(shape);
-        let server = Server::start(shape, &model, flags);
+        // Servers of several tests compute beside each other.
+        let server = Server::start(shape, &model, &[flags, &["--threads", "1"]].concat());
         let script = root().join("tests/python").join(script);
         succeed(shape, Command::new(&python).arg(script).arg(format!("http://{}{path}", server.address)).args(arguments));
     }

@@ -1,18 +1,22 @@
 //! An edge of either shape, and behind it a server that computes (`docs/edge.md`): a real second `hearth serve`, which is killed and comes back.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use hearth_tests::{Response, Scratch, Server, Shape, Surroundings, delta, request, request_with, stream, test_data};
+use hearth_tests::{
+    Response, Scratch, Server, Shape, Sse, Surroundings, application, component, delta, listens, request, request_with, stream, test_data,
+};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
 /// The edge's key at the server that computes.
 const KEY: &str = "between-the-two";
+/// The handler with the component that has a server compute.
+const COMPOSED: &str = "hearth_edge.p2.component.wasm";
 
 /// The model under a name.
 fn named(name: &str) -> Option<PathBuf> {
@@ -62,6 +66,24 @@ fn text(shape: Shape, answer: &Response) -> String {
     answer.json()["choices"][0]["message"]["content"].as_str().expect("a text").to_owned()
 }
 
+/// The same answer comes by a stream, piece by piece.
+fn comes_piece_by_piece(shape: Shape, server: &Server, whole: &Response) {
+    let mut events = stream(server.address, CHAT, &chat("large", 16, true)).expect("a stream");
+    let mut pieces = Vec::new();
+    while let Some(event) = events.next_event().expect("an event") {
+        pieces.push(delta(&event));
+    }
+    assert_eq!(pieces.concat(), text(shape, whole), "{shape:?}");
+    assert!(pieces.iter().filter(|piece| !piece.is_empty()).count() > 3, "{shape:?}: {pieces:?}");
+}
+
+/// A long answer of which the first piece has come.
+fn begun(server: &Server) -> Sse {
+    let mut events = stream(server.address, CHAT, &chat("large", 1500, true)).expect("a stream");
+    while delta(&events.next_event().expect("an event").expect("text")).is_empty() {}
+    events
+}
+
 /// Waits until it is so.
 fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -90,13 +112,7 @@ fn what_is_not_here_streams_through_from_the_server_that_computes() {
         assert!(text(shape, &there).contains("Paris"));
         let served_by = |answer: &Response| answer.header("x-hearth-served-by").map(str::to_owned);
         assert_eq!((served_by(&here).as_deref(), served_by(&there).as_deref()), (Some("local"), Some("fallback")), "{shape:?}");
-        let mut events = stream(edge.address, CHAT, &chat("large", 16, true)).expect("a stream");
-        let mut pieces = Vec::new();
-        while let Some(event) = events.next_event().expect("an event") {
-            pieces.push(delta(&event));
-        }
-        assert_eq!(pieces.concat(), text(shape, &there), "{shape:?}");
-        assert!(pieces.iter().filter(|piece| !piece.is_empty()).count() > 3, "{shape:?}: {pieces:?}");
+        comes_piece_by_piece(shape, &edge, &there);
         let post = |path: &str, body: Value| request(edge.address, "POST", path, Some(body.to_string().as_bytes())).expect("an answer");
         let hello = json!([{"role": "user", "content": "Hi"}]);
         let message = post("/v1/messages", json!({"model": "large", "max_tokens": 4, "messages": hello}));
@@ -110,8 +126,7 @@ fn what_is_not_here_streams_through_from_the_server_that_computes() {
 
         // Who goes has nothing computed any more, there either.
         until("nothing is at work", || at_work(&gpu) == 0.0);
-        let mut events = stream(edge.address, CHAT, &chat("large", 1500, true)).expect("a stream");
-        while delta(&events.next_event().expect("an event").expect("text")).is_empty() {}
+        let events = begun(&edge);
         assert!(at_work(&gpu) > 0.0, "{shape:?}: it is computed there");
         drop(events);
         until("the server that computes stops too", || at_work(&gpu) == 0.0);
@@ -151,8 +166,7 @@ fn a_server_that_dies_in_mid_stream_is_told_of_and_the_next_request_recovers() {
     for shape in Shape::ALL {
         let edge = edge(shape, gpu.address, &[]);
         assert_eq!(ask(&edge, "large").status, 200, "{shape:?}");
-        let mut events = stream(edge.address, CHAT, &chat("large", 1500, true)).expect("a stream");
-        while delta(&events.next_event().expect("an event").expect("text")).is_empty() {}
+        let mut events = begun(&edge);
         gpu.kill();
         let mut last = String::new();
         while let Some(event) = events.next_event().expect("the edge's own answer ends as it should") {
@@ -174,12 +188,12 @@ fn a_server_that_dies_in_mid_stream_is_told_of_and_the_next_request_recovers() {
 #[test]
 fn a_server_that_stays_away_is_left_alone_until_it_is_back() {
     let Some(mut gpu) = gpu() else { return };
-    for shape in Shape::ALL {
-        let edge = edge(shape, gpu.address, &[]);
-        gpu.kill();
+    let edges = Shape::ALL.map(|shape| (shape, edge(shape, gpu.address, &[])));
+    gpu.kill();
+    for (shape, edge) in &edges {
         let mut answers = Vec::new();
         let refused = loop {
-            let answer = ask(&edge, "large");
+            let answer = ask(edge, "large");
             if answer.status == 503 {
                 break answer;
             }
@@ -189,10 +203,12 @@ fn a_server_that_stays_away_is_left_alone_until_it_is_back() {
         assert_eq!(refused.json()["error"]["code"], "fallback_down", "{shape:?}: {}", refused.json());
         assert!(refused.header("retry-after").is_some_and(|seconds| (1..=30).contains(&seconds.parse().unwrap_or(0))), "{shape:?}");
         assert!(answers.len() >= 3, "{shape:?}: {answers:?}");
-        assert_eq!(ask(&edge, "small").status, 200, "{shape:?}");
-        gpu.start_again();
-        gpu.wait();
-        until("one request tries, and the others follow", || ask(&edge, "large").status == 200);
+        assert_eq!(ask(edge, "small").status, 200, "{shape:?}");
+    }
+    gpu.start_again();
+    gpu.wait();
+    for (shape, edge) in &edges {
+        until(&format!("{shape:?}: one request tries, and the others follow"), || ask(edge, "large").status == 200);
     }
 }
 
@@ -245,7 +261,7 @@ fn an_edge_trusts_the_authorities_of_its_machine() {
     let environment = vec![("HEARTH_API_KEY".to_owned(), KEY.to_owned())];
     let surroundings = Surroundings { environment, state: Some(scratch.join("state")), ..Surroundings::default() };
     let gpu = Server::start_amid(&surroundings, Shape::Native, &model, &["--context", "2048", "--tls-self-signed"]);
-    until("it listens", || TcpStream::connect(gpu.address).is_ok());
+    until("it listens", || listens(gpu.address));
     let url = format!("https://localhost:{}", gpu.address.port());
     let certificate = scratch.join("state/tls/self-signed.pem").display().to_string();
     for shape in Shape::ALL {
@@ -271,8 +287,6 @@ fn an_edge_trusts_the_authorities_of_its_machine() {
 
 /// A manifest for the handler that is composed with the component that has a server compute: it imports no wasi-nn, and no more of WASI than 0.2 has.
 fn composed(folder: &Path, gpu: SocketAddr) -> PathBuf {
-    let component = hearth_tests::root().join("target/hearth_edge.p2.component.wasm");
-    assert!(component.exists(), "{} is missing: `cargo xtask component --edge --p2` builds it", component.display());
     let manifest = format!(
         r#"spin_manifest_version = 2
 [application]
@@ -289,7 +303,7 @@ environment = {{ HEARTH_REMOTE_URL = "http://{gpu}", HEARTH_REMOTE_KEY = "{KEY}"
 [component.chat.variables]
 models = "large"
 "#,
-        component.display()
+        component(COMPOSED).display()
     );
     let path = folder.join("spin.toml");
     std::fs::create_dir_all(folder).expect("a folder");
@@ -302,10 +316,8 @@ models = "large"
 fn the_application_for_hosts_without_wasi_nn_asks_the_fallback_for_every_model() {
     let Some(gpu) = gpu() else { return };
     let scratch = Scratch::new("edge-application");
-    let application = std::fs::read_to_string(hearth_tests::root().join("spin.edge.toml")).expect("spin.edge.toml");
-    let component = "target/hearth_edge.p2.component.wasm";
-    assert!(application.contains(component) && application.contains("[[trigger.http]]"), "{application}");
-    let application = application.replace(component, &hearth_tests::root().join(component).display().to_string());
+    let application = application("spin.edge.toml", COMPOSED, COMPOSED);
+    assert!(application.contains("[[trigger.http]]"), "{application}");
     let manifest = scratch.write("spin.toml", &application.replace("[[trigger.http]]", "[[trigger.nn-http]]"));
     let url = format!("http://{}", gpu.address);
     let mut surroundings = settings(Shape::Wasm, &[("fallback_url", &url), ("fallback_key", KEY)]);
@@ -314,13 +326,7 @@ fn the_application_for_hosts_without_wasi_nn_asks_the_fallback_for_every_model()
     edge.wait();
     let whole = ask(&edge, "large");
     assert_eq!(whole.header("x-hearth-served-by"), Some("fallback"));
-    let mut events = stream(edge.address, CHAT, &chat("large", 16, true)).expect("a stream");
-    let mut pieces = Vec::new();
-    while let Some(event) = events.next_event().expect("an event") {
-        pieces.push(delta(&event));
-    }
-    assert_eq!(pieces.concat(), text(Shape::Wasm, &whole));
-    assert!(pieces.iter().filter(|piece| !piece.is_empty()).count() > 3, "it comes piece by piece: {pieces:?}");
+    comes_piece_by_piece(Shape::Wasm, &edge, &whole);
     assert_eq!(ask(&edge, "unheard").status, 404);
 }
 
@@ -334,17 +340,10 @@ fn a_component_that_needs_no_wasi_nn_has_a_server_compute() {
     edge.wait();
     let whole = ask(&edge, "large");
     assert!(text(Shape::Wasm, &whole).contains("Paris"));
-    let mut events = stream(edge.address, CHAT, &chat("large", 16, true)).expect("a stream");
-    let mut pieces = Vec::new();
-    while let Some(event) = events.next_event().expect("an event") {
-        pieces.push(delta(&event));
-    }
-    assert_eq!(pieces.concat(), text(Shape::Wasm, &whole));
-    assert!(pieces.iter().filter(|piece| !piece.is_empty()).count() > 3, "{pieces:?}");
+    comes_piece_by_piece(Shape::Wasm, &edge, &whole);
     assert_eq!(ask(&edge, "unheard").status, 404);
 
-    let mut events = stream(edge.address, CHAT, &chat("large", 1500, true)).expect("a stream");
-    while delta(&events.next_event().expect("an event").expect("text")).is_empty() {}
+    let mut events = begun(&edge);
     gpu.kill();
     let mut last = String::new();
     while let Some(event) = events.next_event().expect("the edge's own answer ends as it should") {

@@ -126,11 +126,11 @@ fn assert_same_greedy_path(prompt: &str, ours: &[u32], theirs: &OracleResult) ->
 async fn greedy_equals_the_oracle(model: &str) {
     let Some(path) = test_data(model) else { return };
     let cases: Vec<_> = PROMPTS.iter().map(|prompt| Case::Greedy(Prompt::Text((*prompt).to_owned()), 64)).collect();
-    let Some(answers) = oracle(&path, &cases) else { return };
+    let Some(answers) = oracle(&[(&path, &cases)]) else { return };
     let engine = engine(DeviceChoice::Cpu);
     let graph = load(&engine, &path).await;
     let mut equal = 0;
-    for (prompt, answer) in PROMPTS.iter().zip(&answers) {
+    for (prompt, answer) in PROMPTS.iter().zip(&answers[0]) {
         let ours = greedy(&graph, &answer.tokens, 64).await;
         equal += usize::from(assert_same_greedy_path(prompt, &ours, answer));
     }
@@ -165,17 +165,17 @@ async fn random_weights_agree(case: &str, types: &[&str], device: DeviceChoice) 
     let prompt: Vec<u32> = (0..40).map(|i| if i == 0 { 1 } else { (i * 97 + 13) % 512 }).collect();
     let questions =
         [Case::Logits(prompt.clone()), Case::Logits(prompt[..7].to_vec()), Case::Greedy(Prompt::Tokens(prompt[..11].to_vec()), 16)];
+    let made = Command::new(&python).arg(root().join("tests/python/random_gguf.py")).arg(&folder).arg(case).args(types).status();
+    assert!(made.expect("python starts").success(), "random_gguf.py failed");
+    let is_float = |ty| ["F32", "F16", "BF16"].contains(&ty);
+    let files: Vec<_> = types.iter().map(|ty| folder.join(format!("{case}-{ty}.gguf"))).collect();
+    // What rounds activations goes other ways where two tokens are nearly as likely.
+    let asked = types.iter().zip(&files).map(|(&ty, path)| (path.as_path(), if is_float(ty) { &questions[..] } else { &questions[..2] }));
+    let Some(answers) = oracle(&asked.collect::<Vec<_>>()) else { return };
     let engine = engine(device);
-    for &ty in types {
-        let path = folder.join(format!("{case}-{ty}.gguf"));
-        let made = Command::new(&python).arg(root().join("tests/python/random_gguf.py")).args([case, ty]).arg(&path).status();
-        assert!(made.expect("python starts").success(), "random_gguf.py failed");
-        // What rounds activations goes other ways where two tokens are nearly as likely.
-        let is_float = ["F32", "F16", "BF16"].contains(&ty);
-        let questions = if is_float { &questions[..] } else { &questions[..2] };
-        let Some(answers) = oracle(&path, questions) else { return };
-        let graph = load(&engine, &path).await;
-        let bound = if is_float { KL_FLOAT } else { KL_QUANTIZED };
+    for ((ty, path), answers) in types.iter().zip(&files).zip(&answers) {
+        let graph = load(&engine, path).await;
+        let bound = if is_float(*ty) { KL_FLOAT } else { KL_QUANTIZED };
         for answer in &answers[..2] {
             let kl = kl_divergence(&answer.logits, &logits(&graph, &answer.tokens).await);
             eprintln!("{case} {ty} on {device:?}, {} tokens: KL {kl:.2e}", answer.tokens.len());

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use hearth_tests::{Response, Scratch, Server, Shape, Surroundings, free_address, request, root, test_data};
+use hearth_tests::{Response, Scratch, Server, Shape, Surroundings, application, free_address, request, test_data};
 use serde_json::{Value, json};
 
 /// A request, and what must come back.
@@ -187,12 +187,7 @@ fn both_shapes_answer_the_table_alike() {
 
 /// The repository's application with the component for hosts that have no WASI 0.3.
 fn older(scratch: &Scratch) -> PathBuf {
-    let [newer, older] = ["hearth_function.component.wasm", "hearth_function.p2.component.wasm"].map(|name| format!("target/{name}"));
-    let manifest = std::fs::read_to_string(root().join("spin.toml")).expect("spin.toml");
-    assert!(manifest.contains(&newer), "the component's path in spin.toml");
-    let component = root().join(&older);
-    assert!(component.exists(), "{} is missing: `cargo xtask component --p2` builds it", component.display());
-    scratch.write("spin.toml", &manifest.replace(&newer, &component.display().to_string()))
+    scratch.write("spin.toml", &application("spin.toml", "hearth_function.component.wasm", "hearth_function.p2.component.wasm"))
 }
 
 /// Everything in one component, under a host that knows neither wasi-nn nor Spin. `cargo xtask portable` makes the component and the host.

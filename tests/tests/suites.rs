@@ -5,6 +5,9 @@ use std::{path::Path, process::Command};
 
 use hearth_tests::{Server, Shape, binary, free_address, python, root, succeed, test_data};
 
+/// The suites run beside each other.
+const THREADS: [&str; 2] = ["--threads", "1"];
+
 #[test]
 fn openai_python_passes_its_own_tests() {
     let (Some(_), Some(minilm), Some(model), Some(python)) =
@@ -15,8 +18,8 @@ fn openai_python_passes_its_own_tests() {
     let named = |name: &str, path: &Path| format!("{name}={}", path.display());
     for shape in Shape::ALL {
         // Its tests name OpenAI's models. Few of them limit an answer, so that the context does.
-        let flags =
-            ["--context", "48", "--model", &named("gpt-3.5-turbo-instruct", &model), "--model", &named("text-embedding-3-small", &minilm)];
+        let models = ["--model", &named("gpt-3.5-turbo-instruct", &model), "--model", &named("text-embedding-3-small", &minilm)];
+        let flags = [&["--context", "48"], &models[..], &THREADS].concat();
         let server = Server::start(shape, Path::new(&named("gpt-6-astra", &model)), &flags);
         succeed(shape, suite(&python, "openai").arg(data_of(&model)).arg(server.address.to_string()));
     }
@@ -41,7 +44,7 @@ fn the_tests_of_llama_cpps_server_pass() {
                 command.arg(binary("trigger-nn-http")).arg("--from").arg(root().join("spin.toml")).arg("--state-dir").arg(state)
             }
         };
-        succeed(shape, command.args(["--device", "cpu"]));
+        succeed(shape, command.args(["--device", "cpu"]).args(THREADS));
     }
 }
 

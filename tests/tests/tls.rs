@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hearth_tests::{Scratch, Server, Shape, Surroundings, python, root, skip, succeed, test_data};
+use hearth_tests::{Scratch, Server, Shape, Surroundings, listens, python, root, skip, succeed, test_data};
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -81,7 +81,7 @@ struct Scan {
 impl Scan {
     fn listening(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(self.address).is_err() {
+        while !listens(self.address) {
             assert!(Instant::now() < deadline, "{:?} does not listen", self.shape);
             thread::sleep(Duration::from_millis(20));
         }

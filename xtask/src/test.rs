@@ -37,22 +37,12 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let data = root.join("target/test-data");
     std::fs::create_dir_all(&data)?;
     let node = Node::get(root)?;
-    system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
-    system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
-    service_tools()?;
-    if !works("curl", &["--version"]) {
-        system::ensure(&["curl"], "running the documentation's commands")?;
-    }
-    browser()?;
-    let neighbours = Neighbours::get(&data)?;
-    let python = python(root)?;
-    packages(&node, root, &data)?;
-    llama_cpp(&python, &data)?;
-    sources(OPENAI, &python, &data)?;
-    page::build(root)?;
-    component::build(root, Wasi::P3)?;
-    compose::edge(root, Wasi::P2)?;
-    examples::build(root)?;
+    // The one waits for the network, the other for the processor.
+    let (neighbours, python) = std::thread::scope(|scope| {
+        let installed = scope.spawn(|| install(root, &data, &node));
+        components(root)?;
+        installed.join().expect("an installation that does not panic")
+    })?;
 
     // The test of the arrows asks cargo for all dependencies, those of other systems too, and does so without a network.
     command::run(cargo(root).args(["fetch", "--quiet", "--locked"]))?;
@@ -73,6 +63,32 @@ pub(crate) fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
             .env("HEARTH_MODELS", data.join("models"))
             .env("PATH", neighbours.path(node.path())),
     )
+}
+
+/// Installs what the tests need; programs that they start, and the Python with clients and oracles.
+fn install(root: &Path, data: &Path, node: &Node) -> anyhow::Result<(Neighbours, PathBuf)> {
+    system::ensure(&["mesa-vulkan-drivers", "libvulkan1"], "testing the GPU path on a software device")?;
+    system::ensure(&["openssl", "pebble"], "testing TLS with OpenSSL's client, and certificates from an ACME directory")?;
+    service_tools()?;
+    if !works("curl", &["--version"]) {
+        system::ensure(&["curl"], "running the documentation's commands")?;
+    }
+    browser()?;
+    let neighbours = Neighbours::get(data)?;
+    let python = python(root)?;
+    packages(node, root, data)?;
+    llama_cpp(&python, data)?;
+    sources(OPENAI, &python, data)?;
+    Ok((neighbours, python))
+}
+
+/// Builds the components that tests run.
+fn components(root: &Path) -> anyhow::Result<()> {
+    page::build(root)?;
+    component::build(root, Wasi::P3)?;
+    compose::edge(root, Wasi::P2)?;
+    examples::build(root)?;
+    Ok(())
 }
 
 /// Pulls the models that tests run and links them by the names that tests know; the files' paths in the order of [`MODELS`].

@@ -17,8 +17,8 @@ use tokio::{
 use tracing::Instrument;
 
 use crate::{
-    Handler, Options, Peer, RequestBody,
-    body::ServedBody,
+    Options, Peer, RequestBody,
+    body::{Answers, ServedBody},
     health,
     limits::Rates,
     metrics,
@@ -27,8 +27,8 @@ use crate::{
 };
 
 /// What all connections of a server share.
-pub(crate) struct Shared<H> {
-    pub(crate) handler: Arc<H>,
+pub(crate) struct Shared {
+    pub(crate) handler: Arc<dyn Answers>,
     pub(crate) options: Options,
     /// Tied to the bodies, not to the connections: a permit is free again when its response has ended.
     pub(crate) requests: Arc<Semaphore>,
@@ -42,8 +42,8 @@ pub(crate) struct Shared<H> {
     pub(crate) cut: watch::Receiver<bool>,
 }
 
-impl<H> Shared<H> {
-    pub(crate) fn new(handler: Arc<H>, options: Options, stopping: watch::Receiver<bool>, cut: watch::Receiver<bool>) -> Self {
+impl Shared {
+    pub(crate) fn new(handler: Arc<dyn Answers>, options: Options, stopping: watch::Receiver<bool>, cut: watch::Receiver<bool>) -> Self {
         Self {
             handler,
             requests: Arc::new(Semaphore::new(options.requests)),
@@ -99,11 +99,11 @@ impl Drop for Busy {
 }
 
 /// Observes the answer to a request, which is its own where a request is about the server alone, and 503 where the drain ends before there is any.
-pub(crate) async fn observed<H: Handler, B>(
-    shared: &Shared<H>,
+pub(crate) async fn observed<B>(
+    shared: &Shared,
     mut request: Request<B>,
-    answer: impl AsyncFnOnce(Request<B>) -> Response<ServedBody<H::Body>>,
-) -> Response<Observed<ServedBody<H::Body>>> {
+    answer: impl AsyncFnOnce(Request<B>) -> Response<ServedBody>,
+) -> Response<Observed<ServedBody>> {
     let exchange = shared.exchange(&mut request);
     let mut cut = exchange.cut();
     let stopping = *shared.stopping.borrow();
@@ -126,10 +126,7 @@ pub(crate) async fn observed<H: Handler, B>(
 }
 
 /// An answer of the server's own.
-fn own<B: Body>(head: bool, response: Response<ServedBody<B>>) -> Response<ServedBody<B>>
-where
-    ServedBody<B>: Body,
-{
+fn own(head: bool, response: Response<ServedBody>) -> Response<ServedBody> {
     if !head {
         return response;
     }
@@ -137,11 +134,11 @@ where
 }
 
 /// Answers one request: never fails, at worst with a 500 or 503.
-pub(crate) async fn answer<H: Handler>(
-    shared: Arc<Shared<H>>,
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
     activity: Arc<Activity>,
     request: Request<RequestBody>,
-) -> Result<Response<ServedBody<H::Body>>, Infallible> {
+) -> Result<Response<ServedBody>, Infallible> {
     let busy = activity.begin();
     if let Some(Peer(client)) = request.extensions().get()
         && let Err(wait) = shared.rates.take(client.ip())
@@ -167,7 +164,7 @@ pub(crate) async fn answer<H: Handler>(
     };
     let (head, version) = (request.method() == Method::HEAD, request.version());
     // The call itself stands inside the block too: a handler may do its work before it returns its future.
-    let handled = AssertUnwindSafe(async { shared.handler.handle(request).await }).catch_unwind().await;
+    let handled = AssertUnwindSafe(async { shared.handler.answer(request).await }).catch_unwind().await;
     let mut response = match handled {
         Ok(response) => response,
         Err(panic) => {
@@ -182,7 +179,7 @@ pub(crate) async fn answer<H: Handler>(
 }
 
 /// A response to HEAD: the headers that GET would get, its length included, and the body dropped unread.
-fn without_body<B: Body>(mut response: Response<B>) -> Response<ServedBody<B>> {
+fn without_body<B: Body>(mut response: Response<B>) -> Response<ServedBody> {
     if let Some(length) = response.body().size_hint().exact()
         && !response.headers().contains_key(CONTENT_LENGTH)
     {

@@ -7,24 +7,43 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{BoxError, admit::Ticket};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+
+use crate::{BoxError, Handler, RequestBody, admit::Ticket};
+
+/// The body of a handler's response.
+pub(crate) type HandlerBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A handler without its type, so that what serves it is compiled once and not for each.
+pub(crate) trait Answers: Send + Sync {
+    /// As [`Handler::handle`].
+    fn answer(&self, request: Request<RequestBody>) -> BoxFuture<'_, Response<HandlerBody>>;
+}
+
+impl<H: Handler> Answers for H {
+    fn answer(&self, request: Request<RequestBody>) -> BoxFuture<'_, Response<HandlerBody>> {
+        Box::pin(async { self.handle(request).await.map(|body| body.map_err(Into::into).boxed_unsync()) })
+    }
+}
 
 /// A response's body. The [`Ticket`] of its request (permit, activity) goes when the last frame has gone or the body is dropped, whichever is first.
-pub(crate) struct ServedBody<B> {
-    inner: Inner<B>,
+pub(crate) struct ServedBody {
+    inner: Inner,
     ticket: Option<Ticket>,
 }
 
-enum Inner<B> {
-    Handler(Pin<Box<B>>),
+enum Inner {
+    Handler(HandlerBody),
     Whole(Option<Bytes>),
 }
 
-impl<B> ServedBody<B> {
-    pub(crate) fn handler(body: B, ticket: Ticket) -> Self {
-        Self { inner: Inner::Handler(Box::pin(body)), ticket: Some(ticket) }
+impl ServedBody {
+    pub(crate) fn handler(body: HandlerBody, ticket: Ticket) -> Self {
+        Self { inner: Inner::Handler(body), ticket: Some(ticket) }
     }
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
@@ -32,10 +51,7 @@ impl<B> ServedBody<B> {
     }
 }
 
-impl<B> Body for ServedBody<B>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>>,
-{
+impl Body for ServedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -44,8 +60,7 @@ where
         let polled = match &mut this.inner {
             Inner::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             // A panic ends this response as an error that the client sees; unwinding further would take the whole connection.
-            Inner::Handler(body) => catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_frame(cx)))
-                .map(|polled| polled.map_err(Into::into))
+            Inner::Handler(body) => catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx)))
                 .unwrap_or_else(|_| Poll::Ready(Some(Err("the response's body panicked".into())))),
         };
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {

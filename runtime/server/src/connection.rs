@@ -27,11 +27,12 @@ use tokio::{
 use tokio_util::either::Either;
 
 use crate::{
-    Handler, Options, Peer, RequestBody, Secure,
+    Options, Peer, RequestBody, Secure,
     admit::{self, Activity, Shared},
     limits::{self, Owed, Paced, Place, Watched},
     metrics::http::Here,
     refuse,
+    request::Asked,
     socket::{self, Link, Tasks},
     tls::{self, Stream},
 };
@@ -51,12 +52,12 @@ const REFUSING: Duration = Duration::from_secs(1);
 
 /// Serves `socket` until the client goes, it idles too long or its place is needed, or `drain` turns true and its last response has ended; then, what became WebSockets
 /// until these end.
-pub(crate) async fn run<H: Handler>(
+pub(crate) async fn run(
     socket: TcpStream,
     peer: SocketAddr,
     place: Place,
     activity: Arc<Activity>,
-    shared: Arc<Shared<H>>,
+    shared: Arc<Shared>,
     drain: watch::Receiver<bool>,
 ) {
     // A token is a few bytes and must leave at once, not wait for the acknowledgement of the one before.
@@ -98,7 +99,7 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": ".len()).sum::<usize>() + line
 }
 
-async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link: &Arc<Link<H>>, mut drain: watch::Receiver<bool>) {
+async fn serve(stream: Stream, peer: SocketAddr, place: &Place, link: &Arc<Link>, mut drain: watch::Receiver<bool>) {
     let (options, activity) = (&link.shared.options, &link.activity);
     let streams = Streams { set: Arc::default(), limit: options.write_timeout };
     let mut builder = Builder::new(streams.clone());
@@ -131,7 +132,11 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
             let misses_host = hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11);
             // The parser's bound is that of its buffer, which takes up to twice as much where it comes at once.
             let too_large = head_bytes(&request) > shared.options.header_bytes.max(LEAST_HEAD);
-            let answer = async |request: Request<Incoming>| {
+            let asked = Asked::of(&request);
+            let (parts, body) = request.into_parts();
+            let (body, rest) = RequestBody::incoming(body, &shared.options);
+            let request = Request::from_parts(parts, body);
+            let answer = async |request: Request<RequestBody>| {
                 let options = &link.shared.options;
                 let Ok(response) = if too_many {
                     Ok(refuse::headers(options.headers))
@@ -142,12 +147,12 @@ async fn serve<H: Handler>(stream: Stream, peer: SocketAddr, place: &Place, link
                 } else if socket::asks(&request) {
                     socket::open(Arc::clone(&link), request).await
                 } else {
-                    let request = request.map(|body| RequestBody::incoming(body, options));
                     admit::answer(Arc::clone(&link.shared), Arc::clone(&link.activity), request).await
                 };
                 response
             };
             let mut response = admit::observed(&shared, request, answer).await;
+            rest.settle(&asked, &mut response).await;
             if only_tls {
                 response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(tls::hsts::VALUE);
             }

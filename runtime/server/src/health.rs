@@ -8,7 +8,7 @@ use crate::{body::ServedBody, refuse};
 const LIVE: &str = "/health/live";
 
 /// The answer to a request that is about the server alone; `ready` are the paths at which a handler says that it is ready.
-pub(crate) fn answer<T, B>(request: &Request<T>, draining: bool, ready: &[&str]) -> Option<Response<ServedBody<B>>> {
+pub(crate) fn answer<T>(request: &Request<T>, draining: bool, ready: &[&str]) -> Option<Response<ServedBody>> {
     let path = request.uri().path();
     if path == LIVE {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {

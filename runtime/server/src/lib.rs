@@ -1,4 +1,4 @@
-//! The listener: HTTP/1.1 and HTTP/2, TLS, WebSocket, limits on clients, signals and drain; logs, metrics and traces of all requests; generic over any [`Handler`]. And the way to
+//! The listener: HTTP/1.1 and HTTP/2, TLS, WebSocket, limits on clients, signals and drain; logs, metrics and traces of all requests; for any [`Handler`]. And the way to
 //! other servers: [`Outgoing`].
 //!
 //! Used by `hearth-host` and the native binary. Does not know what a chat is.

@@ -1,7 +1,14 @@
 //! The accept loop and the drain.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -12,6 +19,7 @@ use tokio::{
 use crate::{
     Handler, Options,
     admit::{Activity, Shared},
+    body::Answers,
     connection,
     limits::Places,
     metrics, notify,
@@ -41,7 +49,26 @@ pub enum ServeError {
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     handler: Arc<H>,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()> + Send,
+    options: Options,
+) -> Result<(), ServeError> {
+    run(listener, handler, pin!(shutdown), options).await
+}
+
+/// As a box, for the code of a bare future is made where it is polled, in each crate that serves.
+fn run<'a>(
+    listener: TcpListener,
+    handler: Arc<dyn Answers>,
+    shutdown: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+    options: Options,
+) -> BoxFuture<'a, Result<(), ServeError>> {
+    Box::pin(accept(listener, handler, shutdown, options))
+}
+
+async fn accept(
+    listener: TcpListener,
+    handler: Arc<dyn Answers>,
+    shutdown: Pin<&mut (dyn Future<Output = ()> + Send)>,
     options: Options,
 ) -> Result<(), ServeError> {
     let (places, refusals) = (Places::new(options.connections, options.connections_per_address), Arc::new(Semaphore::new(REFUSALS)));

@@ -134,3 +134,36 @@ async fn a_panic_in_a_body_cuts_the_response_visibly() {
     server.alive.becomes(0).await;
     assert_eq!(server.status("/").await, 200);
 }
+
+#[tokio::test]
+async fn behind_an_answer_before_the_body_follows_the_next_request() {
+    let server = Server::start(Options::default()).await;
+    let mut client = server.connect().await;
+    for path in ["/", "/panic", "/metrics", "/health"] {
+        client.send(&format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 30000\r\n\r\n")).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        client.send(&"x".repeat(30_000)).await;
+        let (_, head, _) = client.response().await;
+        assert!(!head.contains("connection: close"), "{path}: {head}");
+    }
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwords\r\n0\r\n\r\n").await;
+    assert_eq!(client.response().await.2, "hello");
+    client.get("/").await;
+    assert_eq!(client.response().await.2, "hello");
+}
+
+#[tokio::test]
+async fn says_that_it_closes_behind_a_body_that_it_does_not_read() {
+    let server = Server::start(Options::default()).await;
+    for (what, fields, sent) in [
+        ("it is large", "content-length: 1000000", 200_000),
+        ("it does not come", "content-length: 5", 2),
+        ("the client waits for a word", "content-length: 5\r\nexpect: 100-continue", 0),
+    ] {
+        let mut client = server.connect().await;
+        client.send(&format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{}", "x".repeat(sent))).await;
+        let (status, head, body) = client.response().await;
+        assert_eq!((status, body.as_str()), (200, "hello"), "{what}");
+        assert!(head.contains("connection: close\r\n"), "{what}: {head}");
+    }
+}

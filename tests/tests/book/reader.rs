@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use hearth_tests::{free_address, request, root};
+use hearth_tests::{free_address, listens, request, root};
 
 use crate::page::{Block, Page, Part};
 
@@ -122,9 +122,7 @@ impl<'a> Reader<'a> {
         let deadline = Instant::now() + LIMIT;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free));
         // Whatever it says to plain HTTP, if only that it wants TLS: it is there. A server whose model is being loaded says 503.
-        let ready = || {
-            TcpStream::connect(address).is_ok() && request(address, "GET", "/health", None).map_or(true, |response| response.status != 503)
-        };
+        let ready = || listens(address) && request(address, "GET", "/health", None).map_or(true, |response| response.status != 503);
         while !ready() {
             let over = child.try_wait().expect("a child");
             if over.is_some() || Instant::now() > deadline {

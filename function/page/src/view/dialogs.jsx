@@ -27,14 +27,27 @@ function Dialog({ title, role, children }) {
       if (before?.isConnected) before.focus();
     };
   }, []);
+  // By the browser, which says so only later, and at once to the page, whose shortcuts count again.
+  const close = () => {
+    element.current.close();
+    app.close();
+  };
+  const cancel = (event) => {
+    // A choice of files within it is given up by the same event.
+    if (event.target !== element.current) return;
+    event.preventDefault();
+    close();
+  };
+  // Said of a dialog that is gone, it would close the next.
+  const closed = () => element.current && app.close();
   // A press beside the dialog lands on the dialog itself, as its backdrop.
-  const beside = ({ target }) => target === element.current && app.close();
+  const beside = ({ target }) => target === element.current && close();
   return (
-    <dialog ref={element} role={role} aria-labelledby="dialog-title" onClose={app.close} onMouseDown={beside}>
+    <dialog ref={element} role={role} aria-labelledby="dialog-title" onCancel={cancel} onClose={closed} onMouseDown={beside}>
       <div class="dialog">
         <div class="top">
           <h2 id="dialog-title">{title}</h2>
-          <button type="button" class="quiet" onClick={app.close} aria-label={t("close")} title={t("close")}><Icon name="close" /></button>
+          <button type="button" class="quiet" onClick={close} aria-label={t("close")} title={t("close")}><Icon name="close" /></button>
         </div>
         {children}
       </div>

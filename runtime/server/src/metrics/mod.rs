@@ -59,7 +59,7 @@ pub(crate) async fn upkeep() {
 }
 
 /// The answer to a request for them.
-pub(crate) async fn answer<T, B>(request: &Request<T>, options: &Options) -> Response<ServedBody<B>> {
+pub(crate) async fn answer<T>(request: &Request<T>, options: &Options) -> Response<ServedBody> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = refuse::method();
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

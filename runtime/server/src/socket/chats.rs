@@ -19,13 +19,13 @@ use super::{
     session::Ending,
     turn::{self, Step, Turn},
 };
-use crate::{Handler, SocketOptions};
+use crate::SocketOptions;
 
 /// Mistakes of a client, with no answer that went well between them, that end its socket.
 const FAULTS_MAX: u32 = 16;
 
-pub(super) struct Chats<H> {
-    link: Arc<Link<H>>,
+pub(super) struct Chats {
+    link: Arc<Link>,
     head: Head,
     description: Description,
     options: SocketOptions,
@@ -56,8 +56,8 @@ impl Chat {
     }
 }
 
-impl<H: Handler> Chats<H> {
-    pub(super) fn new(link: Arc<Link<H>>, head: Head, description: Description, options: SocketOptions) -> Self {
+impl Chats {
+    pub(super) fn new(link: Arc<Link>, head: Head, description: Description, options: SocketOptions) -> Self {
         Self { link, head, description, options, chats: Vec::new(), first: 0, faults: 0 }
     }
 

@@ -1,21 +1,20 @@
 //! From a request to a socket: what the handler says of the path, who may open it, and the answer (RFC 6455, 4.2; over HTTP/2 RFC 8441).
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
     uri::PathAndQuery,
 };
 use http_body_util::{BodyExt, Limited};
-use hyper::{body::Incoming, ext::Protocol};
+use hyper::ext::Protocol;
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
 use std::{convert::Infallible, sync::Arc};
 
 use super::{Link, head::Head, origin, session};
 use crate::{
-    Handler, admit,
+    RequestBody, admit,
     body::ServedBody,
     metrics::http::{Here, refused},
     refuse,
@@ -44,7 +43,7 @@ fn path<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PathAndQuer
 }
 
 /// Whether a request asks for a socket.
-pub(crate) fn asks(request: &Request<Incoming>) -> bool {
+pub(crate) fn asks(request: &Request<RequestBody>) -> bool {
     match request.version() {
         Version::HTTP_2 => {
             request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some_and(|name| name.as_str() == "websocket")
@@ -64,10 +63,7 @@ fn names(headers: &HeaderMap, header: &HeaderName, word: &str) -> bool {
 }
 
 /// Answers a request that asks for a socket: opens it where the handler has one at the path, and passes the handler's answer on where it has none.
-pub(crate) async fn open<H: Handler>(
-    link: Arc<Link<H>>,
-    mut request: Request<Incoming>,
-) -> Result<Response<ServedBody<H::Body>>, Infallible> {
+pub(crate) async fn open(link: Arc<Link>, mut request: Request<RequestBody>) -> Result<Response<ServedBody>, Infallible> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     let head = Head::new(&parts);
@@ -121,10 +117,7 @@ pub(crate) async fn open<H: Handler>(
 }
 
 /// The handler's description of a socket, or its answer where that is something else.
-async fn describe<B>(response: Response<ServedBody<B>>) -> Result<Description, Response<ServedBody<B>>>
-where
-    ServedBody<B>: http_body::Body<Data = Bytes, Error = crate::BoxError>,
-{
+async fn describe(response: Response<ServedBody>) -> Result<Description, Response<ServedBody>> {
     #[derive(Deserialize)]
     struct Described {
         websocket: Description,

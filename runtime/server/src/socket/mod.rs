@@ -39,14 +39,14 @@ pub use message::{Fault, Message};
 pub use origin::parse_origin;
 
 /// What a connection lends to its sockets.
-pub(crate) struct Link<H> {
-    pub(crate) shared: Arc<Shared<H>>,
+pub(crate) struct Link {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) drain: watch::Receiver<bool>,
     pub(crate) tasks: Tasks,
 }
 
-impl<H> Link<H> {
+impl Link {
     fn spawn(&self, session: impl Future<Output = ()> + Send + 'static) {
         self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(session);
     }

@@ -24,7 +24,7 @@ use tokio_tungstenite::{
 };
 
 use super::{Link, chats::Chats, handshake::Description, head::Head};
-use crate::{Handler, SocketOptions};
+use crate::SocketOptions;
 
 /// Replies that wait to be written; beyond these no message is read.
 const BACKLOG: usize = 16;
@@ -46,7 +46,7 @@ enum Io {
 }
 
 /// Serves a socket until one of the two closes it.
-pub(super) async fn run<H: Handler>(link: Arc<Link<H>>, head: Head, description: Description, upgrade: OnUpgrade) {
+pub(super) async fn run(link: Arc<Link>, head: Head, description: Description, upgrade: OnUpgrade) {
     // A client that went away before the answer to its opening was there.
     let Ok(upgraded) = upgrade.await else { return };
     let options = link.shared.options.socket.clone();
@@ -63,9 +63,9 @@ pub(super) async fn run<H: Handler>(link: Arc<Link<H>>, head: Head, description:
 }
 
 /// Resolves with the reason to close; without one the client closed or is gone. All turns are dropped by then.
-async fn serve<H: Handler>(
+async fn serve(
     socket: &mut Socket,
-    mut chats: Chats<H>,
+    mut chats: Chats,
     mut drain: tokio::sync::watch::Receiver<bool>,
     options: &SocketOptions,
 ) -> Option<Ending> {

@@ -2,7 +2,6 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use bytes::Bytes;
 use futures::{Stream, stream};
 use http::{
     HeaderValue, Response, StatusCode,
@@ -17,7 +16,7 @@ use super::{
     head::Head,
     reply,
 };
-use crate::{Handler, admit, body::ServedBody, observe::Observed};
+use crate::{admit, body::ServedBody, observe::Observed};
 
 /// Bytes of an answer that is no stream.
 const WHOLE_MAX: usize = 64 * 1024;
@@ -37,14 +36,14 @@ pub(super) enum Step {
 
 pub(super) type Turn = Pin<Box<dyn Stream<Item = Step> + Send>>;
 
-enum Stage<B> {
+enum Stage {
     Asked(String),
-    Reading(Box<Observed<ServedBody<B>>>, Decoder, bool),
+    Reading(Box<Observed<ServedBody>>, Decoder, bool),
     Ended,
 }
 
 /// Asks the handler; nothing happens before the turn is polled.
-pub(super) fn begin<H: Handler>(link: Arc<Link<H>>, head: Head, body: String) -> Turn {
+pub(super) fn begin(link: Arc<Link>, head: Head, body: String) -> Turn {
     Box::pin(stream::unfold(Stage::Asked(body), move |mut stage| {
         let (link, head) = (link.clone(), head.clone());
         async move {
@@ -115,10 +114,7 @@ fn step(Event { name, data }: Event) -> Step {
 }
 
 /// An answer that is no stream.
-async fn refused<B>(response: Response<B>) -> Step
-where
-    B: http_body::Body<Data = Bytes, Error = crate::BoxError>,
-{
+async fn refused(response: Response<Observed<ServedBody>>) -> Step {
     let (status, retry_after) =
         (response.status(), response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()));
     if status.is_success() {
