@@ -26,6 +26,12 @@ pub(crate) fn timestamp() -> String {
     micros.format(&Rfc3339).unwrap_or_default()
 }
 
+/// A Unix time in seconds as a text, as in `2026-01-31T12:00:00Z`.
+pub(crate) fn date(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
 /// A name that nobody can guess, of what is kept for whoever has the name: when it was made, in nanoseconds, and 128 bits from the system's generator, as 48 hexadecimal
 /// digits. Names sort by their time. `after` is a time that this one has to be later than, whatever the clock says.
 pub(crate) fn secret(after: u64) -> Result<String, ApiError> {

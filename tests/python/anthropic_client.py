@@ -6,7 +6,10 @@ import sys
 import anthropic
 
 client = anthropic.Anthropic(base_url=sys.argv[1], api_key="none", max_retries=0)
-model = client.models.list().data[0].id
+listed = client.models.list()
+model = listed.data[0].id
+assert (listed.has_more, listed.first_id, listed.data[0].type, listed.data[0].display_name) == (False, model, "model", model), listed
+assert listed.data[0].created_at.year >= 2026 and client.models.retrieve(model).id == model, listed
 system = "You are a helpful assistant."
 question = [{"role": "user", "content": "What is the capital of France?"}]
 # The client no longer has arguments for these, which its service's newer models do not take.

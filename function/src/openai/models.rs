@@ -1,4 +1,4 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`.
+//! `GET /v1/models` and `GET /v1/models/{id}`, for OpenAI's clients and for Anthropic's, whose fields stand beside the others.
 
 use http::Response;
 use serde::Serialize;
@@ -15,6 +15,12 @@ struct Model {
     /// Unix time in seconds; when a model file was made is not known here, so it is the time of the answer.
     created: u64,
     owned_by: &'static str,
+    /// What Anthropic calls `object`.
+    r#type: &'static str,
+    /// Its name once more.
+    display_name: String,
+    /// The same time as `created`.
+    created_at: String,
     /// Of one model and of the default, where it could be asked: the contract's description of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Value>,
@@ -27,12 +33,29 @@ struct Model {
 #[derive(Debug, Serialize)]
 struct Models {
     object: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_id: Option<String>,
+    /// There is one page.
+    has_more: bool,
     data: Vec<Model>,
 }
 
 impl Model {
     fn new(id: String, created: u64) -> Self {
-        Self { id, object: "model", created, owned_by: "hearth", meta: None, max_model_len: None }
+        let (display_name, created_at) = (id.clone(), ident::date(created));
+        Self {
+            id,
+            object: "model",
+            created,
+            owned_by: "hearth",
+            r#type: "model",
+            display_name,
+            created_at,
+            meta: None,
+            max_model_len: None,
+        }
     }
 
     /// Adds what the model says of itself, where it is there to be asked.
@@ -51,7 +74,8 @@ pub(crate) async fn list<P: Ports>(ports: &P) -> Response<Body> {
     if let Some(default) = data.first_mut() {
         default.describe(ports).await;
     }
-    respond::document(&Models { object: "list", data })
+    let [first_id, last_id] = [data.first(), data.last()].map(|model| model.map(|model| model.id.clone()));
+    respond::document(&Models { object: "list", first_id, last_id, has_more: false, data })
 }
 
 /// `GET /v1/models/{id}`, which tells more of the model where it is there to be asked.

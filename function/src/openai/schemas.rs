@@ -344,6 +344,9 @@ pub(crate) static MODELS: Table = Table {
     fields: &[
         Field::new("object", Kind::Word(&["list"]), "What it is.").required(),
         Field::new("data", Kind::List(&Kind::Object(&MODEL), 0, usize::MAX), "The models, the default first.").required(),
+        Field::new("first_id", Kind::Text, "The first's name, where there is one."),
+        Field::new("last_id", Kind::Text, "The last's."),
+        Field::new("has_more", Kind::Flag, "Whether there is a next page, which there never is.").required(),
     ],
     open: false,
 };
@@ -357,6 +360,9 @@ pub(crate) static MODEL: Table = Table {
         Field::new("object", Kind::Word(&["model"]), "What it is.").required(),
         CREATED,
         Field::new("owned_by", Kind::Text, "Who serves it.").required(),
+        Field::new("type", Kind::Word(&["model"]), "What it is, by Anthropic's name.").required(),
+        Field::new("display_name", Kind::Text, "Its name.").required(),
+        Field::new("created_at", Kind::Text, "The time of 'created', as in '2026-01-31T12:00:00Z'.").required(),
         Field::new(
             "meta",
             Kind::Map(&Kind::Any),

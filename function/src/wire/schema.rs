@@ -28,7 +28,8 @@ fn object(table: &'static Table, schemas: &mut Schemas) -> Value {
         schema["required"] = json!(required);
     }
     if !table.open {
-        schema["additionalProperties"] = json!(false);
+        // Which asks for nothing: a client may know a field that this service does not.
+        schema["additionalProperties"] = json!({"type": "null"});
     }
     schema
 }

@@ -56,9 +56,6 @@ pub fn fault(schema: &Value, value: &Value, path: &str) -> Option<String> {
             map.iter().find_map(|(name, value)| {
                 let path = format!("{path}.{name}");
                 match (&schema["properties"][name], &schema["additionalProperties"]) {
-                    // The one thing that the schemas leave to the document's description: a field that is null is not there.
-                    (Value::Null, Value::Bool(false)) if value.is_null() => None,
-                    (Value::Null, Value::Bool(false)) => Some(format!("{path} is not in the schema")),
                     (Value::Null, Value::Null) => None,
                     (Value::Null, rest) => fault(rest, value, &path),
                     (property, _) => fault(property, value, &path),

@@ -47,7 +47,10 @@ fn models_are_listed_once_each_the_default_first() {
     assert_eq!(ids, ["tiny", "other"]);
     for model in document["data"].as_array().unwrap() {
         assert_eq!((&model["object"], model["created"].is_u64(), model["owned_by"].is_string()), (&json!("model"), true, true));
+        assert_eq!((&model["type"], &model["display_name"]), (&json!("model"), &model["id"]));
+        assert!(model["created_at"].as_str().is_some_and(|time| time.len() == 20 && time.ends_with('Z')), "{model}");
     }
+    assert_eq!((&document["first_id"], &document["last_id"], &document["has_more"]), (&json!("tiny"), &json!("other"), &json!(false)));
     assert_eq!(World::new([]).setting("models", "").get("/v1/models").json()["data"], json!([]));
     // The default, which is loaded in any case, tells of itself. Listing the others loads none of them.
     let world = World::new([]);
